@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual time. Everything is counted in cycles of the TSC. A CPU runs on a budget: the cycles left until its next event. Each
+ * block of instructions takes its cost from the budget when it is entered; faults give the rest back.
+ */
+#ifndef OOH_MACHINE_CORE_CLOCK_H
+#define OOH_MACHINE_CORE_CLOCK_H
+
+#include "machine/core/types.h"
+
+#define TSC_HZ 2000000000ull /* the virtual CPU: 2 GHz */
+#define CRYSTAL_HZ 25000000ull /* the APIC timer's clock (CPUID 15H) */
+
+struct machine;
+struct cpu;
+
+struct timer {
+	u64 when; /* cycle at which to fire */
+	void (*fire)(void *arg, u64 now); /* now: the exact cycle, >= when */
+	void *arg;
+	bool armed;
+	const char *name;
+	struct timer *next; /* armed timers, sorted by when, then by order of arming */
+};
+
+struct clock {
+	struct timer *first;
+};
+
+#define CYCLES_NONE (~0ull)
+
+/* Arms (or moves) a timer; one that lies in the past fires at the next boundary. */
+void timer_set(struct machine *m, struct timer *t, u64 when);
+void timer_cancel(struct machine *m, struct timer *t);
+/* Fires all timers due at now, in order. */
+void clock_run_due(struct machine *m, u64 now);
+/* The cycle of the next timer, CYCLES_NONE without one. */
+u64 clock_next(const struct machine *m);
+
+#endif

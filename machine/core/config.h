@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the command line says: filled by main.c, read at start-up. */
+#ifndef OOH_MACHINE_CORE_CONFIG_H
+#define OOH_MACHINE_CORE_CONFIG_H
+
+#include "machine/core/types.h"
+
+#define MACHINE_SERIALS 2
+
+struct machine_config {
+	const char *kernel, *initrd, *append; /* bzImage, vmlinux (ELF64) or Multiboot-1 ELF32; initrd is the module of the latter */
+	u64 ram;             /* bytes */
+	unsigned cpus;
+	const char *costs;   /* cost table: "broadwell" */
+	u64 seed;
+	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input is there from the first cycle: deterministic) */
+	const char *serial[MACHINE_SERIALS];
+	const char *stats;   /* file for --stats */
+	const char *resume;  /* snapshot directory to resume */
+	const char *snapshot_to;
+	bool snapshot_exit;
+	u64 max_cycles;      /* 0: no limit; else stops with status 124 */
+	u64 epoch;           /* seconds since 1970 that the RTC starts with: fixed by default, for determinism */
+	bool quiet;
+};
+
+/* Parses argv; prints usage or one line of error and returns the exit status to end with, or -1 to go on. */
+int config_parse(int argc, char **argv, struct machine_config *cfg);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* x87, MMX and SSE state, and how the decoder gets their operations. */
+#ifndef OOH_MACHINE_FPU_FPU_H
+#define OOH_MACHINE_FPU_FPU_H
+
+#include "machine/core/types.h"
+
+struct cpu;
+struct op;
+struct lower;
+struct machine;
+struct snap;
+
+union xmm {
+	u8 b[16];
+	u16 w[8];
+	u32 d[4];
+	u64 q[2];
+	float f[4];
+	double g[2];
+} __attribute__((aligned(16)));
+
+/* An x87 register as in memory: 64-bit significand, sign and exponent. MMX registers are the significands. */
+struct x87_reg {
+	u64 mant;
+	u16 se;
+};
+
+struct fpu_state {
+	union xmm xmm[16];
+	struct x87_reg st[8]; /* physical registers: ST(i) is st[(top + i) & 7] */
+	u16 fcw, fsw, fop;    /* fsw holds TOP in bits 13:11 */
+	u8 ftw;               /* abridged tags: bit set = not empty */
+	u64 fip, fdp;
+	u16 fcs, fds;
+	u32 mxcsr;
+};
+
+/* State after reset (FNINIT and MXCSR = 1F80H). */
+void fpu_reset(struct cpu *c);
+
+/*
+ * Fills l->op for one decoded x87, MMX, SSE … SSE4.2, AES, PCLMULQDQ, FXSAVE/FXRSTOR/LDMXCSR/… instruction; returns false if the
+ * instruction is not this room's. Whether CPUID enumerates it is checked by the caller.
+ */
+bool fpu_lower(struct lower *l);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the other rooms ask of VT-x. An instruction that may exit calls its vmx_intercept_* first: in root operation, and when the
+ * controls do not ask for an exit, it returns; else it performs the VM exit and does not return (unwinds to the run loop).
+ */
+#ifndef OOH_MACHINE_VMX_VMX_H
+#define OOH_MACHINE_VMX_VMX_H
+
+#include "machine/core/types.h"
+#include "machine/cpu/cpu.h"
+
+/* Instructions that exit unconditionally or by one control bit: reason = EXIT_* (arch/exit_reasons.def). qual: exit qualification. */
+void vmx_intercept(struct cpu *c, const struct op *o, unsigned reason, u64 qual);
+static inline bool vmx_nonroot(const struct cpu *c)
+{
+	return unlikely(c->vmx.nonroot);
+}
+
+/* MOV to CRn: returns the value that the instruction is to load (masks applied by exiting or merging), or exits. */
+u64 vmx_write_cr(struct cpu *c, const struct op *o, unsigned cr, u64 value, unsigned gpr);
+/* MOV from CRn: the value to return (read shadow), or exits. */
+u64 vmx_read_cr(struct cpu *c, const struct op *o, unsigned cr, u64 value, unsigned gpr);
+void vmx_intercept_clts(struct cpu *c, const struct op *o); /* may turn CLTS into a no-op: see vmx_clts_allowed */
+bool vmx_clts_allowed(struct cpu *c);
+u64 vmx_lmsw(struct cpu *c, const struct op *o, u16 value, bool mem, u64 lin); /* the new CR0 low word, or exits */
+void vmx_intercept_mov_dr(struct cpu *c, const struct op *o, unsigned dr, bool write, unsigned gpr);
+/* port I/O; string: INS/OUTS, lin: its memory operand. */
+void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size, bool in, bool string, bool rep, bool imm, u64 lin);
+void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
+void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
+/* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
+void vmx_intercept_info(struct cpu *c, const struct op *o, unsigned reason);
+/* RDTSC and RDTSCP in non-root operation: adds the offset (after vmx_intercept). */
+u64 vmx_tsc(struct cpu *c, u64 tsc);
+
+/* An exception is about to be delivered: exits if the exception bitmap says so. Called before any change of state. */
+void vmx_intercept_exception(struct cpu *c, const struct event *e);
+void vmx_triple_fault(struct cpu *c); /* root: returns (the machine shuts down) */
+void vmx_task_switch(struct cpu *c, const struct op *o, u16 sel, unsigned source); /* exits always in non-root */
+
+/*
+ * At an instruction boundary, before interrupts are looked at: preemption timer, NMI and interrupt windows, external interrupts
+ * and NMIs that exit, MTF. Returns true if it exited (state changed; the run loop starts over).
+ */
+bool vmx_boundary(struct cpu *c, bool intr_deliverable, bool nmi_deliverable);
+/* True if an external interrupt exits in non-root operation whatever EFLAGS.IF. */
+bool vmx_extint_exits(const struct cpu *c);
+/* Virtual NMIs and blocking by NMI: IRET in non-root operation. */
+void vmx_iret(struct cpu *c);
+
+/* Called by the mmu room. */
+struct ept_fault {
+	gpa_t gpa;
+	u64 lin;
+	bool lin_valid;   /* the access came from a linear address */
+	bool translated;  /* the gpa is the final one, not a paging-structure entry's */
+	u8 access;        /* bits 2:0 of the qualification: read, write, fetch */
+	u8 perms;         /* bits 5:3 (and 6): permissions of the EPT entries ANDed */
+};
+_Noreturn void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_fault *f);
+_Noreturn void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa);
+/*
+ * PML: logs gpa if the index allows, else exits with "page-modification log full" and does not return. To be called before the
+ * dirty flag is set. SDM 3C "Page-Modification Logging".
+ */
+void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa);
+
+/* Instructions of the room itself. */
+bool vmx_lower(struct lower *l);
+bool vmx_msr_read(struct cpu *c, u32 index, u64 *value);  /* capability MSRs; false: not mine or #GP */
+bool vmx_msr_write(struct cpu *c, u32 index, u64 value);
+bool vmx_cr_allowed(const struct cpu *c, unsigned cr, u64 value); /* fixed bits in VMX operation; CR4.VMXE */
+void vmx_reset(struct cpu *c);
+struct snap;
+void vmx_snap(struct cpu *c, struct snap *s);
+
+#endif
