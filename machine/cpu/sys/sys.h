@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The privileged half of the CPU: segments, descriptor tables, control transfers between privilege levels, event delivery,
+ * control registers, MSRs, CPUID, port I/O. cpu.h and mem.h name what the other rooms call of it (cpu_reset, cpu_deliver,
+ * seg_linear, msr_*, cpuid_query, cpu_update_code_mode, cpu_snap); here is the rest.
+ */
+#ifndef OOH_MACHINE_CPU_SYS_SYS_H
+#define OOH_MACHINE_CPU_SYS_SYS_H
+
+#include "machine/core/types.h"
+#include "machine/cpu/cpu.h"
+#include "machine/cpu/op.h"
+
+/*
+ * Fills l->op for the mnemonics of this room; false if the instruction is not this room's. The room's are:
+ *   MOV, PUSH, POP with a segment, control or debug register; LDS LES LSS LFS LGS; LGDT LIDT SGDT SIDT LLDT SLDT LTR STR;
+ *   LAR LSL VERR VERW ARPL; SWAPGS, RD/WR FS/GSBASE; LMSW SMSW CLTS; INVLPG INVPCID INVD WBINVD; HLT PAUSE;
+ *   RDTSC RDTSCP RDPMC RDMSR WRMSR RDRAND RDSEED CPUID; IN OUT INS OUTS; STI CLI POPF* PUSHF* STAC CLAC;
+ *   far JMP, CALL and RET; INT n, INT1, INT3, INTO, BOUND; IRET*; SYSCALL SYSRET SYSENTER SYSEXIT; RSM.
+ * (near branches, CLC … CLD, LAHF, SAHF, UD* are the core's.) It sets OP_END where control, mode or interruptibility may change.
+ * Reads l->insn and l->ops itself; what the core prefilled in l->op (memory operand, size, asize, len, flags, imm) is kept.
+ */
+bool sys_lower(struct lower *l);
+
+/*
+ * False if CPUID does not enumerate the instruction: the core then makes it #UD. The decoder is to be used with
+ * ZYDIS_DECODER_MODE_MPX, _CET, _CLDEMOTE, _WBNOINVD and _KNC off, so that their encodings decode as what they were before (NOP, WBINVD).
+ */
+bool sys_enumerated(const ZydisDecodedInstruction *insn);
+
+/* What CPUID enumerates: rows of cpuid.def. */
+enum cpu_feature {
+#define FEATURE(name, leaf, subleaf, reg, bit, on) FEAT_##name,
+#include "machine/cpu/sys/cpuid.def"
+#undef FEATURE
+	FEAT_COUNT
+};
+bool cpuid_has(const struct cpu *c, enum cpu_feature f);
+
+#define CPU_PHYS_BITS 39 /* MAXPHYADDR: CPUID 80000008H */
+#define CPU_PHYS_MASK ((1ull << CPU_PHYS_BITS) - 1)
+
+/* Interrupt shadows: cpu.inhibit is set by STI (when IF was 0), MOV SS and POP SS to INHIBIT_STI or INHIBIT_MOVSS. The run loop runs the next
+ * instruction alone and then clears what it found, unless that instruction set another value. MOV SS in a shadow of its own sets none. */
+
+/* PAE: reads the four PDPTEs that cr3 points to; false if a present one has reserved bits set (#GP for a MOV, failed VM entry). */
+bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
+
+/* CR0 and CR4 bits that exist on this CPU (reserved ones #GP; VM entries check them too). */
+#define CR4_IMPLEMENTED 0x003727ffull /* VME … OSXMMEXCPT, VMXE, FSGSBASE, PCIDE, SMEP, SMAP; no OSXSAVE, PKE, CET, UMIP, LA57, SMXE */
+bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
+bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */
+bool sys_canonical(u64 lin);             /* 48 bits */
+bool sys_pat_valid(u64 v);
+
+#endif
