@@ -7,6 +7,7 @@
 #ifndef OOH_MACHINE_CPU_SYS_SYS_H
 #define OOH_MACHINE_CPU_SYS_SYS_H
 
+#include "arch/x86.h"
 #include "machine/core/types.h"
 #include "machine/cpu/cpu.h"
 #include "machine/cpu/op.h"
@@ -28,11 +29,11 @@ bool sys_lower(struct lower *l);
  */
 bool sys_enumerated(const ZydisDecodedInstruction *insn);
 
-/* What CPUID enumerates: rows of cpuid.def. */
+/* Every row of arch/cpuid.def; features.def says which of them this CPU has. */
 enum cpu_feature {
-#define FEATURE(name, leaf, subleaf, reg, bit, on) FEAT_##name,
-#include "machine/cpu/sys/cpuid.def"
-#undef FEATURE
+#define CPUID_FEATURE(name, leaf, subleaf, reg, bit, text) FEAT_##name,
+#include "arch/cpuid.def"
+#undef CPUID_FEATURE
 	FEAT_COUNT
 };
 bool cpuid_has(const struct cpu *c, enum cpu_feature f);
@@ -40,14 +41,19 @@ bool cpuid_has(const struct cpu *c, enum cpu_feature f);
 #define CPU_PHYS_BITS 39 /* MAXPHYADDR: CPUID 80000008H */
 #define CPU_PHYS_MASK ((1ull << CPU_PHYS_BITS) - 1)
 
-/* Interrupt shadows: cpu.inhibit is set by STI (when IF was 0), MOV SS and POP SS to INHIBIT_STI or INHIBIT_MOVSS. The run loop runs the next
- * instruction alone and then clears what it found, unless that instruction set another value. MOV SS in a shadow of its own sets none. */
+/*
+ * Interrupt shadows: cpu.inhibit is set by STI (when IF was 0), MOV SS and POP SS to INHIBIT_STI or INHIBIT_MOVSS. The run loop
+ * runs the next instruction alone and then clears the value it had found, unless that instruction set another one (a VM exit
+ * inside the shadow sees it set). MOV SS in the shadow of a MOV SS sets none.
+ */
 
 /* PAE: reads the four PDPTEs that cr3 points to; false if a present one has reserved bits set (#GP for a MOV, failed VM entry). */
 bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 
 /* CR0 and CR4 bits that exist on this CPU (reserved ones #GP; VM entries check them too). */
-#define CR4_IMPLEMENTED 0x003727ffull /* VME … OSXMMEXCPT, VMXE, FSGSBASE, PCIDE, SMEP, SMAP; no OSXSAVE, PKE, CET, UMIP, LA57, SMXE */
+#define CR4_IMPLEMENTED \
+	(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_VMXE | \
+	 CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
 bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */
 bool sys_canonical(u64 lin);             /* 48 bits */
