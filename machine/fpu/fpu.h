@@ -11,7 +11,11 @@ struct lower;
 struct machine;
 struct snap;
 
+/* 16 bytes as the compiler's vector type. */
+typedef u64 vec128 __attribute__((vector_size(16), may_alias));
+
 union xmm {
+	vec128 v;
 	u8 b[16];
 	u16 w[8];
 	u32 d[4];
@@ -44,5 +48,14 @@ void fpu_reset(struct cpu *c);
  * instruction is not this room's. Whether CPUID enumerates it is checked by the caller.
  */
 bool fpu_lower(struct lower *l);
+
+/* Saves or restores the room's part of one CPU. */
+void fpu_snap(struct cpu *c, struct snap *s);
+
+/* NULL if the host's CPU can do all that the handlers ask of it, else what it lacks. To be asked once at start-up. */
+const char *fpu_host_lacks(void);
+
+/* The mnemonics of this room (ZydisMnemonic), for tests: the i-th, or 0 past the end. */
+unsigned fpu_mnemonic(unsigned i);
 
 #endif

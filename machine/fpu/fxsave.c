@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR. */
+#include "machine/fpu/access.h"
+#include "machine/fpu/rows.h"
+#include "machine/fpu/x87.h"
+
+#define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
+
+/* SDM 1 "FXSAVE Area": layout; from 416 on nothing is written. */
+#define FX_ST   32
+#define FX_XMM  160
+#define FX_SIZE 512
+#define FX_WRITTEN_64 (FX_XMM + 16 * 16)
+#define FX_WRITTEN_32 (FX_XMM + 8 * 16)
+
+struct fx_head {
+	u16 fcw, fsw;
+	u8 ftw, reserved;
+	u16 fop;
+	u64 fip, fdp;
+	u32 mxcsr, mxcsr_mask;
+};
+_Static_assert(sizeof(struct fx_head) == FX_ST, "the manual's layout");
+
+static unsigned fx_xmms(const struct cpu *c)
+{
+	return c->code_size == 64 ? 16 : 8;
+}
+
+static u64 fx_lin(struct cpu *c, const struct op *o, enum mmu_access a)
+{
+	u64 lin = op_lin(c, o, FX_SIZE, a);
+
+	if (lin & 15)
+		cpu_raise_err(c, o, VEC_GP, 0);
+	return lin;
+}
+
+static void fxsave(struct cpu *c, const struct op *o, bool wide)
+{
+	const struct fpu_state *f = &c->fpu;
+	u64 lin = fx_lin(c, o, ACCESS_WRITE);
+	struct fx_head h = {
+		.fcw = f->fcw, .fsw = f->fsw, .ftw = f->ftw, .fop = f->fop,
+		.fip = wide ? f->fip : (u32)f->fip | (u64)f->fcs << 32,
+		.fdp = wide ? f->fdp : (u32)f->fdp | (u64)f->fds << 32,
+		.mxcsr = f->mxcsr, .mxcsr_mask = MXCSR_VALID,
+	};
+	u8 buf[FX_WRITTEN_64] = { 0 };
+	unsigned n = fx_xmms(c);
+
+	memcpy(buf, &h, sizeof(h));
+	for (unsigned i = 0; i < 8; i++)
+		x87_put(buf + FX_ST + 16 * i, x87_st(c, i));
+	memcpy(buf + FX_XMM, f->xmm, 16 * n);
+	st_buf(c, o, lin, buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
+}
+
+static void fxrstor(struct cpu *c, const struct op *o, bool wide)
+{
+	struct fpu_state *f = &c->fpu;
+	struct fx_head h;
+	u8 buf[FX_WRITTEN_64];
+	unsigned n = fx_xmms(c);
+
+	ld_buf(c, o, fx_lin(c, o, ACCESS_READ), buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
+	memcpy(&h, buf, sizeof(h));
+	if (h.mxcsr & ~MXCSR_VALID)
+		cpu_raise_err(c, o, VEC_GP, 0);
+	f->fop = h.fop & X87_FOP_MASK;
+	f->fip = wide ? h.fip : (u32)h.fip;
+	f->fdp = wide ? h.fdp : (u32)h.fdp;
+	f->mxcsr = h.mxcsr;
+	x87_set_env(c, h.fcw, h.fsw, h.ftw);
+	for (unsigned i = 0; i < 8; i++)
+		x87_get(buf + FX_ST + 16 * i, x87_st(c, i));
+	memcpy(f->xmm, buf + FX_XMM, 16 * n);
+}
+
+HANDLER(fxsave32)
+{
+	x87_check_nowait(c, o);
+	fxsave(c, o, false);
+	OP_NEXT(c, o);
+}
+
+HANDLER(fxsave64)
+{
+	x87_check_nowait(c, o);
+	fxsave(c, o, true);
+	OP_NEXT(c, o);
+}
+
+HANDLER(fxrstor32)
+{
+	x87_check_nowait(c, o);
+	fxrstor(c, o, false);
+	OP_NEXT(c, o);
+}
+
+HANDLER(fxrstor64)
+{
+	x87_check_nowait(c, o);
+	fxrstor(c, o, true);
+	OP_NEXT(c, o);
+}
+
+HANDLER(ldmxcsr)
+{
+	u32 v;
+
+	sse_check(c, o);
+	v = ld32(c, o, op_lin(c, o, 4, ACCESS_READ));
+	if (unlikely(v & ~MXCSR_VALID))
+		cpu_raise_err(c, o, VEC_GP, 0);
+	c->fpu.mxcsr = v;
+	OP_NEXT(c, o);
+}
+
+HANDLER(stmxcsr)
+{
+	sse_check(c, o);
+	st32(c, o, op_lin(c, o, 4, ACCESS_WRITE), c->fpu.mxcsr);
+	OP_NEXT(c, o);
+}
+
+const struct fpu_row fpu_rows_state[] = {
+	ROW(FXSAVE, SHAPE1(M), fxsave32),
+	ROW(FXSAVE64, SHAPE1(M), fxsave64),
+	ROW(FXRSTOR, SHAPE1(M), fxrstor32),
+	ROW(FXRSTOR64, SHAPE1(M), fxrstor64),
+	ROW(LDMXCSR, SHAPE1(M), ldmxcsr),
+	ROW(STMXCSR, SHAPE1(M), stmxcsr),
+	ROW_END
+};
