@@ -5,7 +5,8 @@
 #include "machine/fpu/rows.h"
 
 static const struct fpu_row *const tables[] = {
-	fpu_rows_int, fpu_rows_imm, fpu_rows_move, fpu_rows_state, fpu_rows_control,
+	fpu_rows_int, fpu_rows_imm, fpu_rows_move, fpu_rows_float, fpu_rows_convert, fpu_rows_string, fpu_rows_state,
+	fpu_rows_control, fpu_rows_x87,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
@@ -109,12 +110,17 @@ static void fill_operands(const struct lower *l)
 	for (unsigned i = 0; i < 2; i++) {
 		if (!shown(l->insn, l->ops, i) || l->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
+		/* Byte registers (CRC32) are numbered with the flag for AH..BH, which the caller has done. */
+		if (ZydisRegisterGetClass(l->ops[i].reg.value) == ZYDIS_REGCLASS_GPR8)
+			continue;
 		*(i ? &op->src : &op->dst) = (u8)ZydisRegisterGetId(l->ops[i].reg.value);
 	}
 	for (unsigned i = 0; shown(l->insn, l->ops, i); i++)
 		if (l->ops[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			op->aux = (u8)l->ops[i].imm.value.u;
 	op->aux2 = l->insn->operand_width / 8;
+	if (op->mnem == ZYDIS_MNEMONIC_CRC32)
+		op->aux2 = (u8)(l->ops[1].size / 8);
 	if (op->mnem == ZYDIS_MNEMONIC_MASKMOVQ || op->mnem == ZYDIS_MNEMONIC_MASKMOVDQU)
 		hidden_memory(l);
 	if (l->insn->meta.category == ZYDIS_CATEGORY_X87_ALU || l->insn->meta.category == ZYDIS_CATEGORY_FCMOV)

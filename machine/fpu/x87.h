@@ -57,6 +57,12 @@ static inline void x87_set_env(struct cpu *c, u16 fcw, u16 fsw, u8 ftw)
 	x87_summarize(c);
 }
 
+/* The last non-control instruction's address. */
+static inline void x87_note_ip(struct cpu *c, const struct op *o)
+{
+	c->fpu.fip = c->gpr[REG_BLOCK] + o->off;
+}
+
 /* The manual's two-bit tags from the abridged ones and the registers' contents, and back. */
 u16 x87_full_tags(const struct cpu *c);
 u8 x87_abridge(u16 tags);

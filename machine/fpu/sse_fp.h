@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SSE floating point on the host's SSE unit, so that NaNs, denormals, rounding, FTZ and DAZ are the silicon's. The guest's MXCSR is
+ * loaded with every exception masked and read back after the operation; what the guest has unmasked is worked out from the flags.
+ */
+#ifndef OOH_MACHINE_FPU_SSE_FP_H
+#define OOH_MACHINE_FPU_SSE_FP_H
+
+#include "machine/fpu/access.h"
+
+/* One operation on the host, under the MXCSR that is loaded. Results other than vectors are in the low lanes. */
+typedef vec128 fp_core(vec128 d, vec128 s, unsigned imm);
+
+/* Lanes of the result that can underflow. */
+enum fp_tiny { TINY_NO, TINY_PS, TINY_PD, TINY_SS, TINY_SD };
+
+/* The way for any MXCSR: may raise #XM (or #UD without CR4.OSXMMEXCPT) and then has changed nothing but MXCSR's flags. */
+vec128 fp_slow(struct cpu *c, const struct op *o, vec128 d, vec128 s, unsigned imm, fp_core *core, enum fp_tiny tiny);
+
+/*
+ * The host's MXCSR is left with the default controls and whatever flags: nothing else in this program looks at them. A store to
+ * c->fpu.mxcsr only when a flag is new keeps it out of the dependency chain from one operation to the next.
+ */
+static inline __attribute__((always_inline)) vec128 fp_op(struct cpu *c, const struct op *o, vec128 d, vec128 s, unsigned imm,
+							  fp_core *core, enum fp_tiny tiny)
+{
+	u32 in = c->fpu.mxcsr, out;
+	vec128 r;
+
+	if (unlikely((in & ~MXCSR_FLAGS) != MXCSR_DEFAULT))
+		return fp_slow(c, o, d, s, imm, core, tiny);
+	asm volatile("ldmxcsr %0" : : "m"(c->fpu.mxcsr));
+	r = core(d, s, imm);
+	asm volatile("stmxcsr %0" : "=m"(out));
+	if (unlikely(out != in))
+		c->fpu.mxcsr = out;
+	return r;
+}
+
+#endif

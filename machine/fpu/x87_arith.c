@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * x87 non-control instructions on the host's x87 unit: the guest's environment and stack are loaded into it with FRSTOR, the
+ * instruction runs with the guest's own control word, and all of it is read back with FNSAVE. Results, flags, C0-C3, tags, stack
+ * faults and the responses to unmasked exceptions are therefore the silicon's. The host never takes an exception for it: guests with
+ * one pending do not get this far, and FNSAVE does not wait.
+ *
+ * The encodings are given as bytes because assemblers disagree about FSUB and FSUBR.
+ */
+#include "machine/fpu/rows.h"
+#include "machine/fpu/x87.h"
+
+#define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
+
+/* FSAVE's 32-bit protected-mode format. */
+struct x87_image {
+	u32 fcw, fsw, ftw, fip, fcs_fop, fdp, fds;
+	u8 st[8][10];
+};
+_Static_assert(sizeof(struct x87_image) == 108, "the manual's layout");
+
+/* Runs one instruction. mem: its memory operand. ax: AH goes to the flags before it and holds them after it (SAHF, LAHF). */
+typedef void x87_host(struct x87_image *g, void *mem, u32 *ax);
+
+static void swap_registers(struct cpu *c, unsigned i)
+{
+	struct fpu_state *f = &c->fpu;
+	unsigned a = (x87_top(c) + 1) & 7, b = (x87_top(c) + i) & 7;
+	unsigned differ = (f->ftw >> a ^ f->ftw >> b) & 1;
+	struct x87_reg t = f->st[a];
+
+	f->st[a] = f->st[b];
+	f->st[b] = t;
+	f->ftw ^= differ << a | differ << b;
+}
+
+static void image_build(const struct cpu *c, struct x87_image *g)
+{
+	const struct fpu_state *f = &c->fpu;
+
+	g->fcw = f->fcw;
+	g->fsw = f->fsw;
+	g->ftw = x87_full_tags(c);
+	g->fip = g->fcs_fop = g->fdp = g->fds = 0;
+	for (unsigned i = 0; i < 8; i++)
+		x87_put(g->st[i], &f->st[(x87_top(c) + i) & 7]);
+}
+
+static void image_take(struct cpu *c, const struct x87_image *g)
+{
+	c->fpu.fsw = (u16)g->fsw;
+	c->fpu.ftw = x87_abridge((u16)g->ftw);
+	for (unsigned i = 0; i < 8; i++)
+		x87_get(g->st[i], x87_st(c, i));
+}
+
+/*
+ * SDM 1 "x87 FPU Instruction and Data (Operand) Pointers" and "Last Instruction Opcode": the instruction pointer follows every
+ * non-control instruction; the data pointer and the opcode only those that raise an unmasked exception
+ * (CPUID.(EAX=7,ECX=0):EBX bit 6; fopcode compatibility mode is off).
+ */
+static void pointers(struct cpu *c, const struct op *o)
+{
+	struct fpu_state *f = &c->fpu;
+
+	x87_note_ip(c, o);
+	if (!(f->fsw & FSW_ES))
+		return;
+	f->fop = (u16)o->imm;
+	f->fdp = o->flags & OP_MEM ? op_ea(c, o) : 0;
+}
+
+static void run(struct cpu *c, const struct op *o, x87_host *fn, void *mem, u32 *ax)
+{
+	struct x87_image g;
+
+	image_build(c, &g);
+	fn(&g, mem, ax);
+	image_take(c, &g);
+	pointers(c, o);
+}
+
+/* With an operand ST(i), i > 0: it is moved to ST(1) and back. */
+static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *fn, u32 *ax)
+{
+	u16 top = c->fpu.fsw & FSW_TOP, after;
+
+	swap_registers(c, i);
+	run(c, o, fn, NULL, ax);
+	after = c->fpu.fsw & FSW_TOP;
+	c->fpu.fsw = (c->fpu.fsw & ~FSW_TOP) | top;
+	swap_registers(c, i);
+	c->fpu.fsw = (c->fpu.fsw & ~FSW_TOP) | after;
+}
+
+/* "frstor; instruction; fnsave". b0, b1: its bytes; rm: ModRM with the memory operand in (%rdx). */
+#define HOST(name, b0, b1)                                                                                             \
+	static void name(struct x87_image *g, void *mem, u32 *ax)                                                      \
+	{                                                                                                              \
+		asm volatile("frstor %0\n\t.byte " #b0 ", " #b1 "\n\tfnsave %0" : "+m"(*g));                            \
+	}
+#define HOST_FLAGS(name, b0, b1)                                                                                       \
+	static void name(struct x87_image *g, void *mem, u32 *ax)                                                      \
+	{                                                                                                              \
+		asm volatile("frstor %0\n\tsahf\n\t.byte " #b0 ", " #b1 "\n\tlahf\n\tfnsave %0"                          \
+			     : "+m"(*g), "+a"(*ax) : : "cc");                                                           \
+	}
+#define HOST_MEM(name, b0, reg)                                                                                        \
+	static void name(struct x87_image *g, void *mem, u32 *ax)                                                      \
+	{                                                                                                              \
+		asm volatile("frstor %0\n\t.byte " #b0 ", " #reg " << 3 | 2\n\tfnsave %0" : "+m"(*g) : "d"(mem) : "memory"); \
+	}
+
+/* Instructions without explicit operands. */
+#define PLAIN_OPS(_)                                                                                                   \
+	_(FCHS, 0xd9, 0xe0) _(FABS, 0xd9, 0xe1) _(FTST, 0xd9, 0xe4) _(FXAM, 0xd9, 0xe5) _(FLD1, 0xd9, 0xe8)             \
+	_(FLDL2T, 0xd9, 0xe9) _(FLDL2E, 0xd9, 0xea) _(FLDPI, 0xd9, 0xeb) _(FLDLG2, 0xd9, 0xec) _(FLDLN2, 0xd9, 0xed)    \
+	_(FLDZ, 0xd9, 0xee) _(F2XM1, 0xd9, 0xf0) _(FYL2X, 0xd9, 0xf1) _(FPTAN, 0xd9, 0xf2) _(FPATAN, 0xd9, 0xf3)        \
+	_(FXTRACT, 0xd9, 0xf4) _(FPREM1, 0xd9, 0xf5) _(FPREM, 0xd9, 0xf8) _(FYL2XP1, 0xd9, 0xf9) _(FSQRT, 0xd9, 0xfa)   \
+	_(FSINCOS, 0xd9, 0xfb) _(FRNDINT, 0xd9, 0xfc) _(FSCALE, 0xd9, 0xfd) _(FSIN, 0xd9, 0xfe) _(FCOS, 0xd9, 0xff)     \
+	_(FUCOMPP, 0xda, 0xe9) _(FCOMPP, 0xde, 0xd9)
+#define DEFINE_PLAIN(name, b0, b1)                                                                                     \
+	HOST(name##_host, b0, b1)                                                                                      \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		run(c, o, name##_host, NULL, NULL);                                                                    \
+		OP_NEXT(c, o);                                                                                         \
+	}
+PLAIN_OPS(DEFINE_PLAIN)
+
+/* One explicit operand ST(i): the byte for i = 0. */
+#define STI_OPS(_)                                                                                                     \
+	_(FLD, 0xd9, 0xc0) _(FXCH, 0xd9, 0xc8) _(FST, 0xdd, 0xd0) _(FSTP, 0xdd, 0xd8) _(FSTPNCE, 0xd9, 0xd8)            \
+	_(FCOM, 0xd8, 0xd0) _(FCOMP, 0xd8, 0xd8) _(FUCOM, 0xdd, 0xe0) _(FUCOMP, 0xdd, 0xe8) _(FFREEP, 0xdf, 0xc0)
+#define DEFINE_STI(name, b0, b1)                                                                                       \
+	HOST(name##_st0_host, b0, b1)                                                                                  \
+	HOST(name##_st1_host, b0, b1 + 1)                                                                              \
+	HANDLER(name##_sti)                                                                                            \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (o->dst == 0)                                                                                       \
+			run(c, o, name##_st0_host, NULL, NULL);                                                         \
+		else                                                                                                   \
+			run_sti(c, o, o->dst, name##_st1_host, NULL);                                                   \
+		OP_NEXT(c, o);                                                                                         \
+	}
+STI_OPS(DEFINE_STI)
+
+/* Two operands, one of them ST(0): bytes for ST(0), ST(0) in the forms ST(0), ST(i) and ST(i), ST(0); 0 where there is none. */
+#define ALU_OPS(_)                                                                                                     \
+	_(FADD, 0xc0, 0xc0) _(FMUL, 0xc8, 0xc8) _(FSUB, 0xe0, 0xe8) _(FSUBR, 0xe8, 0xe0) _(FDIV, 0xf0, 0xf8) _(FDIVR, 0xf8, 0xf0)
+#define DEFINE_ALU(name, forward, reverse)                                                                             \
+	HOST(name##_00_host, 0xd8, forward)                                                                            \
+	HOST(name##_01_host, 0xd8, forward + 1)                                                                        \
+	HOST(name##_10_host, 0xdc, reverse + 1)                                                                        \
+	HOST(name##P_00_host, 0xde, reverse)                                                                           \
+	HOST(name##P_10_host, 0xde, reverse + 1)                                                                       \
+	HANDLER(name##_ss)                                                                                             \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (o->dst == 0 && o->src == 0)                                                                        \
+			run(c, o, name##_00_host, NULL, NULL);                                                          \
+		else if (o->dst == 0)                                                                                  \
+			run_sti(c, o, o->src, name##_01_host, NULL);                                                    \
+		else                                                                                                   \
+			run_sti(c, o, o->dst, name##_10_host, NULL);                                                    \
+		OP_NEXT(c, o);                                                                                         \
+	}                                                                                                              \
+	HANDLER(name##P_ss)                                                                                            \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (o->dst == 0)                                                                                       \
+			run(c, o, name##P_00_host, NULL, NULL);                                                         \
+		else                                                                                                   \
+			run_sti(c, o, o->dst, name##P_10_host, NULL);                                                   \
+		OP_NEXT(c, o);                                                                                         \
+	}
+ALU_OPS(DEFINE_ALU)
+
+/* Those that read or write the status flags: ST(0), ST(i). Only a comparison without an unmasked stack fault or NaN writes them. */
+#define FLAG_OPS(_)                                                                                                    \
+	_(FCMOVB, 0xda, 0xc0) _(FCMOVE, 0xda, 0xc8) _(FCMOVBE, 0xda, 0xd0) _(FCMOVU, 0xda, 0xd8)                        \
+	_(FCMOVNB, 0xdb, 0xc0) _(FCMOVNE, 0xdb, 0xc8) _(FCMOVNBE, 0xdb, 0xd0) _(FCMOVNU, 0xdb, 0xd8)                    \
+	_(FCOMI, 0xdb, 0xf0) _(FUCOMI, 0xdb, 0xe8) _(FCOMIP, 0xdf, 0xf0) _(FUCOMIP, 0xdf, 0xe8)
+#define SAHF_FLAGS (EFLAGS_CF | EFLAGS_PF | EFLAGS_AF | EFLAGS_ZF | EFLAGS_SF)
+
+static void run_flags(struct cpu *c, const struct op *o, x87_host *st0, x87_host *st1)
+{
+	u32 flags = (u32)cpu_rflags(c), ax = (flags & SAHF_FLAGS) << 8, after;
+
+	if (o->src == 0)
+		run(c, o, st0, NULL, &ax);
+	else
+		run_sti(c, o, o->src, st1, &ax);
+	after = ax >> 8 & SAHF_FLAGS;
+	cpu_set_status(c, after | (flags & EFLAGS_OF));
+}
+
+#define DEFINE_FLAG(name, b0, b1)                                                                                      \
+	HOST_FLAGS(name##_st0_host, b0, b1)                                                                            \
+	HOST_FLAGS(name##_st1_host, b0, b1 + 1)                                                                        \
+	HANDLER(name##_flags)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		run_flags(c, o, name##_st0_host, name##_st1_host);                                                     \
+		OP_NEXT(c, o);                                                                                         \
+	}
+FLAG_OPS(DEFINE_FLAG)
+
+/* Memory sources: bytes of the operand, opcode, ModRM.reg. */
+#define LOAD_OPS(_)                                                                                                    \
+	_(FADD, 4, 0xd8, 0) _(FMUL, 4, 0xd8, 1) _(FCOM, 4, 0xd8, 2) _(FCOMP, 4, 0xd8, 3)                                \
+	_(FSUB, 4, 0xd8, 4) _(FSUBR, 4, 0xd8, 5) _(FDIV, 4, 0xd8, 6) _(FDIVR, 4, 0xd8, 7)                               \
+	_(FADD, 8, 0xdc, 0) _(FMUL, 8, 0xdc, 1) _(FCOM, 8, 0xdc, 2) _(FCOMP, 8, 0xdc, 3)                                \
+	_(FSUB, 8, 0xdc, 4) _(FSUBR, 8, 0xdc, 5) _(FDIV, 8, 0xdc, 6) _(FDIVR, 8, 0xdc, 7)                               \
+	_(FIADD, 4, 0xda, 0) _(FIMUL, 4, 0xda, 1) _(FICOM, 4, 0xda, 2) _(FICOMP, 4, 0xda, 3)                            \
+	_(FISUB, 4, 0xda, 4) _(FISUBR, 4, 0xda, 5) _(FIDIV, 4, 0xda, 6) _(FIDIVR, 4, 0xda, 7)                           \
+	_(FIADD, 2, 0xde, 0) _(FIMUL, 2, 0xde, 1) _(FICOM, 2, 0xde, 2) _(FICOMP, 2, 0xde, 3)                            \
+	_(FISUB, 2, 0xde, 4) _(FISUBR, 2, 0xde, 5) _(FIDIV, 2, 0xde, 6) _(FIDIVR, 2, 0xde, 7)                           \
+	_(FLD, 4, 0xd9, 0) _(FLD, 8, 0xdd, 0) _(FLD, 10, 0xdb, 5) _(FBLD, 10, 0xdf, 4)                                  \
+	_(FILD, 2, 0xdf, 0) _(FILD, 4, 0xdb, 0) _(FILD, 8, 0xdf, 5)
+
+static void run_load(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
+{
+	u8 mem[10];
+
+	ld_buf(c, o, op_lin(c, o, n, ACCESS_READ), mem, n);
+	run(c, o, fn, mem, NULL);
+}
+
+#define DEFINE_LOAD(name, n, b0, reg)                                                                                  \
+	HOST_MEM(name##n##_host, b0, reg)                                                                              \
+	HANDLER(name##_m##n)                                                                                           \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		run_load(c, o, name##n##_host, n);                                                                     \
+		OP_NEXT(c, o);                                                                                         \
+	}
+LOAD_OPS(DEFINE_LOAD)
+
+/* Memory destinations. */
+#define STORE_OPS(_)                                                                                                   \
+	_(FST, 4, 0xd9, 2) _(FSTP, 4, 0xd9, 3) _(FST, 8, 0xdd, 2) _(FSTP, 8, 0xdd, 3) _(FSTP, 10, 0xdb, 7)              \
+	_(FIST, 2, 0xdf, 2) _(FISTP, 2, 0xdf, 3) _(FIST, 4, 0xdb, 2) _(FISTP, 4, 0xdb, 3) _(FISTP, 8, 0xdf, 7)          \
+	_(FISTTP, 2, 0xdf, 1) _(FISTTP, 4, 0xdb, 1) _(FISTTP, 8, 0xdd, 1) _(FBSTP, 10, 0xdf, 6)
+
+/* An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the new state. */
+static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
+{
+	u64 lin = op_lin(c, o, n, ACCESS_WRITE);
+	struct x87_image g;
+	u8 mem[10];
+
+	image_build(c, &g);
+	fn(&g, mem, NULL);
+	if (!(g.fsw & ~g.fcw & FSW_FLAGS & ~FPU_PE))
+		st_buf(c, o, lin, mem, n);
+	image_take(c, &g);
+	pointers(c, o);
+}
+
+#define DEFINE_STORE(name, n, b0, reg)                                                                                 \
+	HOST_MEM(name##n##_host, b0, reg)                                                                              \
+	HANDLER(name##_m##n)                                                                                           \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		run_store(c, o, name##n##_host, n);                                                                    \
+		OP_NEXT(c, o);                                                                                         \
+	}
+STORE_OPS(DEFINE_STORE)
+
+#define ROWS_PLAIN(name, b0, b1)       ROW(name, SHAPE0, name##_plain),
+#define ROWS_STI(name, b0, b1)         ROW(name, SHAPE1(S), name##_sti),
+#define ROWS_ALU(name, forward, rev)   ROW(name, SHAPE(S, S), name##_ss), ROW(name##P, SHAPE(S, S), name##P_ss),
+#define ROWS_FLAG(name, b0, b1)        ROW(name, SHAPE(S, S), name##_flags),
+#define ROWS_MEM(name, n, b0, reg)     ROW_SIZED(name, SHAPE1(M), n, name##_m##n),
+
+const struct fpu_row fpu_rows_x87[] = {
+	PLAIN_OPS(ROWS_PLAIN)
+	STI_OPS(ROWS_STI)
+	ALU_OPS(ROWS_ALU)
+	FLAG_OPS(ROWS_FLAG)
+	LOAD_OPS(ROWS_MEM)
+	STORE_OPS(ROWS_MEM)
+	ROW_END
+};
