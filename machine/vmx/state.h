@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* VT-x state of one CPU. The current VMCS is kept decoded; the vmx room owns everything here. */
+/* VT-x state of one CPU. The current VMCS is kept decoded; the vmx room owns everything here, others may read. */
 #ifndef OOH_MACHINE_VMX_STATE_H
 #define OOH_MACHINE_VMX_STATE_H
 
+#include "machine/core/clock.h"
 #include "machine/core/types.h"
 
-struct vmcs_cache; /* decoded current VMCS: vmx room */
+struct vmcs_cache; /* decoded current VMCS: machine/vmx/vmcs.h */
 
 struct vmx_state {
 	bool on;       /* in VMX operation */
@@ -18,6 +19,16 @@ struct vmx_state {
 	u64 vmxon_ptr, vmcs_ptr; /* ~0: none */
 	u64 exit_at;   /* cycle of the last VM exit: for exit_cycles by reason */
 	u32 exit_reason;
+	bool timed_exit;     /* exit_at and exit_reason are of an exit that no entry has followed yet */
+	bool vnmi_blocked;   /* virtual-NMI blocking: non-root with "virtual NMIs" = 1 */
+	bool iret_unblocked; /* the IRET at iret_rip removed blocking by NMI: if it faults, the exit says so */
+	bool injecting;      /* the event under way was injected by VM entry: the exception bitmap does not apply to it */
+	bool timer_on;       /* VMX-preemption timer is running */
+	bool timer_expired;
+	u64 iret_rip;
+	u64 timer_end;       /* tick (TSC >> VMX_TIMER_SHIFT) at which the preemption timer reaches 0 */
+	struct timer timer;
+	const char *failed_rule; /* why the last VM entry failed: the rule's text, for dumps */
 	struct vmcs_cache *vmcs;
 };
 

@@ -16,6 +16,9 @@ static inline bool vmx_nonroot(const struct cpu *c)
 	return unlikely(c->vmx.nonroot);
 }
 
+/* In non-root operation with "unrestricted guest" = 1: CR0.PE and CR0.PG may be 0. */
+bool vmx_unrestricted(const struct cpu *c);
+
 /* MOV to CRn: returns the value that the instruction is to load (masks applied by exiting or merging), or exits. */
 u64 vmx_write_cr(struct cpu *c, const struct op *o, unsigned cr, u64 value, unsigned gpr);
 /* MOV from CRn: the value to return (read shadow), or exits. */

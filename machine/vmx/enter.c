@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VM entry after the checks of controls and host state: SDM 3C "Loading Guest State" (27.3.2), "Loading MSRs" (27.4), "Event
+ * Injection" (27.6), "Special Features of VM Entry" (27.7).
+ */
+#include "arch/x86.h"
+#include "arch/paging.h"
+#include "machine/cpu/sys/sys.h"
+#include "machine/dev/apic.h"
+#include "machine/vmx/caps.h"
+#include "machine/vmx/entry.h"
+#include "machine/vmx/exit.h"
+#include "machine/vmx/layout.h"
+#include "machine/vmx/vmx.h"
+
+/* SDM 3C 27.3.2.1: bits of CR0 that neither entry nor exit changes: ET, NW, CD and the reserved ones. */
+#define CR0_KEPT (CR0_ET | CR0_NW | CR0_CD | BITS(63, 32) | BITS(28, 19) | BIT64(17) | BITS(15, 6))
+
+static void load_control_registers(struct cpu *c)
+{
+	c->cr0 = (VMCS(c, GUEST_CR0) & ~CR0_KEPT) | (c->cr0 & CR0_KEPT);
+	c->cr3 = VMCS(c, GUEST_CR3);
+	c->cr4 = VMCS(c, GUEST_CR4);
+	if (!vmx_entry_ctl(c, VMENTRY_LOAD_DEBUG_CONTROLS))
+		return;
+	c->dr[7] = (VMCS(c, GUEST_DR7) & ~DR7_FIXED0) | DR7_FIXED1;
+	c->debugctl = VMCS(c, GUEST_IA32_DEBUGCTL);
+}
+
+static void load_efer(struct cpu *c)
+{
+	u64 ia32e = vmx_entry_ctl(c, VMENTRY_IA32E_GUEST);
+
+	if (vmx_entry_ctl(c, VMENTRY_LOAD_EFER)) {
+		c->efer = VMCS(c, GUEST_IA32_EFER);
+		return;
+	}
+	c->efer = (c->efer & ~EFER_LMA) | (ia32e ? EFER_LMA : 0);
+	if (c->cr0 & CR0_PG)
+		c->efer = (c->efer & ~EFER_LME) | (ia32e ? EFER_LME : 0);
+}
+
+static void load_msrs(struct cpu *c)
+{
+	c->sysenter_cs = VMCS(c, GUEST_IA32_SYSENTER_CS);
+	c->sysenter_esp = VMCS(c, GUEST_IA32_SYSENTER_ESP);
+	c->sysenter_eip = VMCS(c, GUEST_IA32_SYSENTER_EIP);
+	load_efer(c);
+	if (vmx_entry_ctl(c, VMENTRY_LOAD_PAT))
+		c->pat = VMCS(c, GUEST_IA32_PAT);
+}
+
+static void load_segments(struct cpu *c)
+{
+	for (unsigned s = 0; s < SEG_FIELDS; s++) {
+		struct segment *seg = vmx_segment(c, s);
+
+		seg->sel = (u16)VMCS_SEG(c, s, SELECTOR);
+		seg->base = VMCS_SEG(c, s, BASE);
+		seg->limit = (u32)VMCS_SEG(c, s, LIMIT);
+		seg->ar = (u32)VMCS_SEG(c, s, AR);
+	}
+	c->gdtr.base = VMCS(c, GUEST_GDTR_BASE);
+	c->gdtr.limit = (u16)VMCS(c, GUEST_GDTR_LIMIT);
+	c->idtr.base = VMCS(c, GUEST_IDTR_BASE);
+	c->idtr.limit = (u16)VMCS(c, GUEST_IDTR_LIMIT);
+}
+
+/* 27.7.1: with "virtual NMIs" the field's bit is virtual-NMI blocking, and NMIs themselves are not blocked. */
+static void load_interruptibility(struct cpu *c)
+{
+	u64 v = VMCS(c, GUEST_INTERRUPTIBILITY);
+	bool nmi = v & INTERRUPTIBILITY_NMI;
+
+	c->inhibit = v & INTERRUPTIBILITY_STI ? INHIBIT_STI : v & INTERRUPTIBILITY_MOV_SS ? INHIBIT_MOVSS : 0;
+	c->vmx.vnmi_blocked = vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
+	c->nmi_blocked = !vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
+	c->vmx.iret_unblocked = false;
+}
+
+/* 27.7.3: a trap is pending after entry unless an event is injected that is delivered first. */
+static void load_pending_debug(struct cpu *c)
+{
+	u64 v = VMCS(c, GUEST_PENDING_DEBUG);
+
+	c->pending_dbg = v & (PENDING_DEBUG_B | PENDING_DEBUG_BS);
+	c->pending &= ~(u32)PEND_TRAP;
+	if (v & (PENDING_DEBUG_BS | PENDING_DEBUG_ENABLED))
+		cpu_kick(c, PEND_TRAP);
+}
+
+static void load_activity(struct cpu *c)
+{
+	bool wakes = VMCS(c, ENTRY_INTR_INFO) & INTR_INFO_VALID;
+
+	c->activity = ACTIVE;
+	if (VMCS(c, GUEST_ACTIVITY) != ACTIVITY_HLT || wakes)
+		return;
+	c->activity = HALTED;
+	c->halt_since = cpu_now(c);
+}
+
+static void load_paging(struct cpu *c)
+{
+	c->vmx.ept = vmx_proc2(c, PROC2_ENABLE_EPT);
+	c->vmx.eptp = c->vmx.ept ? VMCS(c, EPT_POINTER) : 0;
+	c->vmx.ept_ad = c->vmx.eptp & EPTP_AD;
+	c->vmx.pml = vmx_proc2(c, PROC2_ENABLE_PML);
+	c->vmx.vpid = vmx_proc2(c, PROC2_ENABLE_VPID) ? (u16)VMCS(c, VPID) : 0;
+	for (unsigned i = 0; i < 4; i++) {
+		if (c->vmx.ept)
+			c->pdpte[i] = c->vmx.vmcs->f[VF_GUEST_PDPTE0 + i];
+		else if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA))
+			c->pdpte[i] = vmx_phys_read(c, (c->cr3 & CR3_PAE_ADDRESS) + 8 * i, 8);
+	}
+}
+
+void vmx_load_guest_state(struct cpu *c)
+{
+	load_control_registers(c);
+	load_msrs(c);
+	load_segments(c);
+	c->gpr[RSP] = VMCS(c, GUEST_RSP);
+	c->rip = VMCS(c, GUEST_RIP);
+	c->vmx.nonroot = true;
+	load_paging(c);
+	cpu_set_rflags(c, VMCS(c, GUEST_RFLAGS));
+	cpu_update_code_mode(c);
+	c->cpl = (u8)bits(c->seg[SS].ar, 6, 5);
+	mmu_update_mode(c);
+	if (c->vmx.vpid == 0)
+		mmu_flush_vpid0(c);
+	load_interruptibility(c);
+	load_pending_debug(c);
+	load_activity(c);
+}
+
+/* The time of an exit ends with the entry that follows it. */
+static void account(struct cpu *c)
+{
+	stat_add(c->m, STAT_VMENTRIES, 1);
+	if (c->vmx.timed_exit)
+		c->m->exit_cycles[c->vmx.exit_reason] += cpu_now(c) - c->vmx.exit_at;
+	c->vmx.timed_exit = false;
+}
+
+_Noreturn void vmx_enter(struct cpu *c, bool launch)
+{
+	u64 qual;
+	unsigned bad;
+
+	c->vmx.failed_rule = vmx_check_guest(c, &qual);
+	if (c->vmx.failed_rule)
+		vmx_entry_failure(c, EXIT_ENTRY_GUEST_STATE, qual);
+	vmx_load_guest_state(c);
+	bad = vmx_msr_load(c, VMCS(c, ENTRY_MSR_LOAD_ADDR), (u32)VMCS(c, ENTRY_MSR_LOAD_COUNT));
+	if (bad) {
+		c->vmx.failed_rule = "VM-entry MSR-load area";
+		vmx_entry_failure(c, EXIT_ENTRY_MSR_LOADING, bad);
+	}
+	if (launch)
+		c->vmx.vmcs->launched = 1;
+	account(c);
+	vmx_timer_start(c);
+	cpu_kick(c, PEND_VMX);
+	vmx_inject(c);
+	cpu_unwind(c, UNWIND_RESUME);
+}
+
+/*
+ * 27.6.1: the event is delivered as if it had happened in the guest, except that the exception bitmap is not asked (what happens
+ * during delivery is subject to it as usual) and that delivery of a page fault does not change CR2, nor that of #DB DR6.
+ */
+void vmx_inject(struct cpu *c)
+{
+	u32 info = (u32)VMCS(c, ENTRY_INTR_INFO);
+	struct event e = {
+		.vector = (u8)(info & INTR_INFO_VECTOR),
+		.type = (u8)bits(info, 10, 8),
+		.has_error = info & INTR_INFO_ERROR_VALID,
+		.error = (u32)VMCS(c, ENTRY_INTR_ERROR),
+		.insn_len = (u8)VMCS(c, ENTRY_INSTRUCTION_LENGTH),
+	};
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	if (e.type == EV_NMI && vmx_pin(c, PIN_VIRTUAL_NMIS))
+		c->vmx.vnmi_blocked = true;
+	c->vmx.injecting = e.type >= EV_HW_EXCEPTION && e.type != EV_SOFT_INT;
+	cpu_deliver(c, &e);
+	c->vmx.injecting = false;
+	c->inhibit = 0;
+	if (vmx_pin(c, PIN_VIRTUAL_NMIS))
+		c->nmi_blocked = false; /* delivery of an NMI blocked virtual ones only */
+}
+
+static u64 timer_tick(struct cpu *c)
+{
+	return cpu_rdtsc(c) >> VMX_TIMER_SHIFT;
+}
+
+static void timer_fired(void *arg, u64 now)
+{
+	struct cpu *c = arg;
+
+	c->vmx.timer_expired = true;
+	cpu_kick(c, PEND_VMX);
+}
+
+void vmx_timer_bind(struct cpu *c)
+{
+	c->vmx.timer.name = "vmx-preemption";
+	c->vmx.timer.fire = timer_fired;
+	c->vmx.timer.arg = c;
+}
+
+void vmx_timer_start(struct cpu *c)
+{
+	u64 tsc = cpu_rdtsc(c);
+
+	c->vmx.timer_expired = false;
+	c->vmx.timer_on = vmx_pin(c, PIN_PREEMPTION_TIMER);
+	if (!c->vmx.timer_on)
+		return;
+	c->vmx.timer_end = timer_tick(c) + VMCS(c, PREEMPTION_TIMER_VALUE);
+	if (VMCS(c, PREEMPTION_TIMER_VALUE) == 0) {
+		c->vmx.timer_expired = true;
+		return;
+	}
+	timer_set(c->m, &c->vmx.timer, cpu_now(c) + (c->vmx.timer_end << VMX_TIMER_SHIFT) - tsc);
+}
+
+u32 vmx_timer_left(struct cpu *c)
+{
+	u64 now = timer_tick(c);
+
+	return now >= c->vmx.timer_end ? 0 : (u32)(c->vmx.timer_end - now);
+}
+
+void vmx_timer_stop(struct cpu *c)
+{
+	if (c->vmx.timer_on)
+		timer_cancel(c->m, &c->vmx.timer);
+	c->vmx.timer_on = c->vmx.timer_expired = false;
+}

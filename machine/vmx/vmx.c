@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/core/snapshot.h"
+#include "machine/vmx/entry.h"
+#include "machine/vmx/vmcs.h"
+#include "machine/vmx/vmx.h"
+
+/* Reset leaves VMX operation. The decoded VMCS is made once and lives as long as the CPU. */
+void vmx_reset(struct cpu *c)
+{
+	struct vmcs_cache *cache = c->vmx.vmcs ? c->vmx.vmcs : malloc(sizeof(*cache));
+
+	if (!cache)
+		abort();
+	memset(cache, 0, sizeof(*cache));
+	if (c->vmx.timer_on)
+		timer_cancel(c->m, &c->vmx.timer);
+	memset(&c->vmx, 0, sizeof(c->vmx));
+	c->vmx.vmcs = cache;
+	c->vmx.vmxon_ptr = c->vmx.vmcs_ptr = VMX_NO_POINTER;
+	vmx_timer_bind(c);
+}
+
+void vmx_snap(struct cpu *c, struct snap *s)
+{
+	struct vmx_state *v = &c->vmx;
+
+	snap_var(s, "vmx.on", v->on);
+	snap_var(s, "vmx.nonroot", v->nonroot);
+	snap_var(s, "vmx.ept", v->ept);
+	snap_var(s, "vmx.ept_ad", v->ept_ad);
+	snap_var(s, "vmx.pml", v->pml);
+	snap_var(s, "vmx.vpid", v->vpid);
+	snap_var(s, "vmx.eptp", v->eptp);
+	snap_var(s, "vmx.vmxon_ptr", v->vmxon_ptr);
+	snap_var(s, "vmx.vmcs_ptr", v->vmcs_ptr);
+	snap_var(s, "vmx.exit_at", v->exit_at);
+	snap_var(s, "vmx.exit_reason", v->exit_reason);
+	snap_var(s, "vmx.timed_exit", v->timed_exit);
+	snap_var(s, "vmx.vnmi_blocked", v->vnmi_blocked);
+	snap_var(s, "vmx.iret_unblocked", v->iret_unblocked);
+	snap_var(s, "vmx.iret_rip", v->iret_rip);
+	snap_var(s, "vmx.timer_on", v->timer_on);
+	snap_var(s, "vmx.timer_expired", v->timer_expired);
+	snap_var(s, "vmx.timer_end", v->timer_end);
+	timer_snap(c->m, s, "vmx.timer", &v->timer);
+	snap_bytes(s, "vmx.vmcs", v->vmcs, sizeof(*v->vmcs));
+}
