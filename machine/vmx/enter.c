@@ -167,10 +167,7 @@ _Noreturn void vmx_enter(struct cpu *c, bool launch)
 	cpu_unwind(c, UNWIND_RESUME);
 }
 
-/*
- * 27.6.1: the event is delivered as if it had happened in the guest, except that the exception bitmap is not asked (what happens
- * during delivery is subject to it as usual) and that delivery of a page fault does not change CR2, nor that of #DB DR6.
- */
+/* 27.6.1 "Vectored-Event Injection" */
 void vmx_inject(struct cpu *c)
 {
 	u32 info = (u32)VMCS(c, ENTRY_INTR_INFO);
@@ -186,10 +183,7 @@ void vmx_inject(struct cpu *c)
 		return;
 	if (e.type == EV_NMI && vmx_pin(c, PIN_VIRTUAL_NMIS))
 		c->vmx.vnmi_blocked = true;
-	c->vmx.injecting = e.type >= EV_HW_EXCEPTION && e.type != EV_SOFT_INT;
-	cpu_deliver(c, &e);
-	c->vmx.injecting = false;
-	c->inhibit = 0;
+	sys_deliver_injected(c, &e);
 	if (vmx_pin(c, PIN_VIRTUAL_NMIS))
 		c->nmi_blocked = false; /* delivery of an NMI blocked virtual ones only */
 }

@@ -54,10 +54,6 @@ void vmx_intercept_exception(struct cpu *c, const struct event *e)
 
 	if (!vmx_nonroot(c) || !is_exception(e))
 		return;
-	if (c->vmx.injecting) {
-		c->vmx.injecting = false; /* SDM 3C 27.6.1.1: the injected exception itself does not exit */
-		return;
-	}
 	if (!exception_exits(c, e))
 		return;
 	x.intr_info = intr_info(c, e);

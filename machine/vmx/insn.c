@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VMX instructions. SDM 3C chapter 31 "VMX Instruction Reference". Each begins with the checks that its Operation section
- * lists first (#UD, VM exit, #GP), which rules[] holds as data, and ends with one of VMsucceed, VMfailInvalid, VMfailValid.
+ * The VMX instructions. SDM 3C chapter 31 "VMX Instruction Reference". Each begins with the checks that its Operation
+ * section lists first (#UD, VM exit, #GP) and ends with one of VMsucceed, VMfailInvalid, VMfailValid.
  */
 #include "arch/vmcs.h"
 #include "arch/vmx.h"

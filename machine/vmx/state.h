@@ -22,7 +22,6 @@ struct vmx_state {
 	bool timed_exit;     /* exit_at and exit_reason are of an exit that no entry has followed yet */
 	bool vnmi_blocked;   /* virtual-NMI blocking: non-root with "virtual NMIs" = 1 */
 	bool iret_unblocked; /* the IRET at iret_rip removed blocking by NMI: if it faults, the exit says so */
-	bool injecting;      /* the event under way was injected by VM entry: the exception bitmap does not apply to it */
 	bool timer_on;       /* VMX-preemption timer is running */
 	bool timer_expired;
 	u64 iret_rip;

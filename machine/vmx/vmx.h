@@ -33,6 +33,10 @@ void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
 /* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
 void vmx_intercept_info(struct cpu *c, const struct op *o, unsigned reason);
+/* RDTSCP, INVPCID (by their exit reason): #UD in non-root operation unless a secondary control enables them. Before other checks. */
+void vmx_need_enabled(struct cpu *c, const struct op *o, unsigned reason);
+/* MOV to CR8, after vmx_write_cr: true if it went to the virtual-APIC page ("use TPR shadow") and not to the local APIC. */
+bool vmx_cr8_write(struct cpu *c, const struct op *o, u64 value);
 /* RDTSC and RDTSCP in non-root operation: adds the offset (after vmx_intercept). */
 u64 vmx_tsc(struct cpu *c, u64 tsc);
 
