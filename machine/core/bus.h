@@ -46,6 +46,7 @@ struct bus {
 	u64 ram_size;     /* bytes, a multiple of 2 MiB */
 	u64 ram_low;      /* bytes below RAM_LOW_MAX */
 	u8 *frame_flags;  /* FRAME_*, one per RAM frame, indexed by ram offset >> 12 */
+	u16 *fast_writes; /* per RAM frame, where fast write tags to it may be: mmu room */
 	struct mmio_region mmio[BUS_MAX_MMIO];
 	struct pio_region pio[BUS_MAX_PIO];
 	unsigned nmmio, npio;
@@ -69,6 +70,8 @@ static inline u64 bus_frame(const struct bus *b, const u8 *p)
 
 /* size: bytes of RAM; maps host memory (lazily zero). Returns false with errno set where the host refuses. */
 bool bus_init(struct machine *m, u64 size);
+/* Replaces the contents of RAM by a private (copy-on-write) mapping of fd from offset on. False with errno set. */
+bool bus_map_ram(struct machine *m, int fd, u64 offset);
 void bus_add_mmio(struct machine *m, u64 base, u64 size, mmio_read_fn *rd, mmio_write_fn *wr, void *dev, const char *name);
 void bus_add_pio(struct machine *m, u16 base, u16 count, pio_read_fn *rd, pio_write_fn *wr, void *dev, const char *name);
 

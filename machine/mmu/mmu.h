@@ -12,6 +12,7 @@
 struct cpu;
 struct op;
 struct machine;
+struct snap;
 
 #define TLB_BITS 11
 #define TLB_SIZE (1u << TLB_BITS)
@@ -73,11 +74,21 @@ hpa_t mmu_fetch(struct cpu *c, u64 lin);
  */
 bool mmu_peek(struct machine *m, u64 cr3, u64 ept, u64 lin, hpa_t *out, u64 *pte);
 
+/*
+ * Eight bytes at a guest-physical address, aligned, read as the CPU reads PAE page-directory-pointer entries: under EPT a read
+ * that may exit, never one that sets a dirty flag.
+ */
+u64 mmu_ld_gpa(struct cpu *c, const struct op *o, gpa_t a);
+
 /* To call after anything that the current context or mode depends on changed: CR0, CR3, CR4, EFER, CPL, EFLAGS.AC, VPID, EPTP. */
 void mmu_update_mode(struct cpu *c);
-/* MOV to CR3 semantics (pcid_noflush: bit 63 was set with CR4.PCIDE), CR0/CR4 changes that flush. */
+/*
+ * Flushes of the CPU's own context by MOV to CR or INVPCID charge TLB_FLUSH on top of the instruction's cost, which the caller
+ * charges. INVEPT, INVVPID, VM entries and exits have the flush in their cost.
+ * mmu_cr3_written: MOV to CR3, after c->cr3 is set (noflush: bit 63 of the source with CR4.PCIDE).
+ */
 void mmu_cr3_written(struct cpu *c, bool noflush);
-void mmu_flush_all(struct cpu *c);            /* every context: CR0.PG, CR4.PGE/PAE/PCIDE/SMEP changes outside VPID */
+void mmu_flush_all(struct cpu *c);            /* every context of the current VPID: CR0.PG, CR4.PGE/PAE/PCIDE/SMEP changes */
 void mmu_flush_current(struct cpu *c, bool keep_global);
 void mmu_invlpg(struct cpu *c, u64 lin);
 /* SDM 3C "INVPCID": type 0..3. */
@@ -91,6 +102,9 @@ void mmu_flush_vpid0(struct cpu *c);
 void mmu_frame_slow(struct machine *m, u64 frame);
 /* Drop all fast write tags (start of an oracle round); the architectural TLB stays. */
 void mmu_drop_fast_writes(struct machine *m);
+
+/* Part of saving and of resuming: drops all that is cached on both sides, so that they go on alike. The registers are restored first. */
+void mmu_snap(struct cpu *c, struct snap *sn);
 
 void mmu_init(struct cpu *c);
 

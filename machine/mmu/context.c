@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Contexts: which cached translations belong to the running address space, and what accesses are allowed in each mode. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/paging.h"
+#include "arch/x86.h"
+#include "machine/core/snapshot.h"
+#include "machine/mmu/format.h"
+#include "machine/mmu/state.h"
+
+/* Fast tags have 12 bits for the context; all ones is part of the empty tag. */
+#define FAST_NUMBERS 0xfffu
+
+static void clear_fast_array(struct tlb_fast *t)
+{
+	memset(t, 0xff, TLB_SIZE * sizeof(*t));
+}
+
+void tlb_fast_clear(struct cpu *c)
+{
+	for (unsigned mode = 0; mode < MMU_MODES; mode++)
+		clear_fast_array(c->tlb_of[mode]);
+}
+
+u32 mmu_new_key(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+
+	if (unlikely(++s->serial == 0)) {
+		/* Keys start over: what the old ones marked has to go. Contexts get new ones when they are next used. */
+		memset(s->tlb, 0, sizeof(s->tlb));
+		memset(s->large, 0, sizeof(s->large));
+		memset(s->pde, 0, sizeof(s->pde));
+		memset(s->pdpte, 0, sizeof(s->pdpte));
+		memset(s->pieces, 0, sizeof(s->pieces));
+		for (unsigned i = 0; i < TLB_CONTEXTS; i++)
+			s->ctx[i].used = false;
+		s->serial = 1;
+	}
+	return s->serial;
+}
+
+static u16 new_fast_number(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+
+	if (s->fast_next == FAST_NUMBERS) {
+		tlb_fast_clear(c);
+		code_tlb_changed(c);
+		s->fast_epoch++;
+		s->fast_next = 0;
+	}
+	return s->fast_next++;
+}
+
+static bool same_id(const struct ctx_id *a, const struct ctx_id *b)
+{
+	return a->pcid == b->pcid && a->vpid == b->vpid && a->ept == b->ept && a->paging == b->paging;
+}
+
+static struct ctx_id current_id(const struct cpu *c)
+{
+	return (struct ctx_id){
+		.ept = c->vmx.ept ? ept_root_id(c->vmx.eptp) : 0,
+		.vpid = c->vmx.vpid,
+		.pcid = (c->cr4 & CR4_PCIDE) ? c->cr3 & CR3_PCID : 0,
+		.paging = c->cr0 & CR0_PG,
+	};
+}
+
+/* The key of global pages is shared by all contexts of one VPID and EPT. */
+static u32 group_key(struct cpu *c, const struct ctx_id *id)
+{
+	struct mmu_state *s = c->mmu;
+
+	for (unsigned i = 0; i < TLB_CONTEXTS; i++)
+		if (s->ctx[i].used && s->ctx[i].id.vpid == id->vpid && s->ctx[i].id.ept == id->ept)
+			return s->ctx[i].gkey;
+	return mmu_new_key(c);
+}
+
+static struct tlb_ctx *find_ctx(struct cpu *c, const struct ctx_id *id)
+{
+	struct mmu_state *s = c->mmu;
+	struct tlb_ctx *x;
+	u32 key, gkey;
+
+	for (unsigned i = 0; i < TLB_CONTEXTS; i++)
+		if (s->ctx[i].used && same_id(&s->ctx[i].id, id))
+			return &s->ctx[i];
+	key = mmu_new_key(c);
+	gkey = group_key(c, id);
+	x = &s->ctx[s->victim];
+	s->victim = (s->victim + 1) % TLB_CONTEXTS;
+	*x = (struct tlb_ctx){ .id = *id, .used = true, .key = key, .gkey = gkey, .psc_key = key, .fast_epoch = ~0u };
+	return x;
+}
+
+void mmu_activate(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+	struct ctx_id id = current_id(c);
+	struct tlb_ctx *x = s->cur;
+
+	if (!x || !x->used || !same_id(&x->id, &id))
+		x = find_ctx(c, &id);
+	s->cur = x;
+	s->key = x->key;
+	s->gkey = x->gkey;
+	/* A new root under an old PCID: software keeps its translations, but the oracle tells address spaces apart by CR3. */
+	if (x->fast_epoch != s->fast_epoch || x->fast_cfg != s->cfg || x->root != (c->cr3 & CR3_ADDRESS)) {
+		x->fast = new_fast_number(c);
+		x->fast_epoch = s->fast_epoch;
+		x->fast_cfg = s->cfg;
+		x->root = c->cr3 & CR3_ADDRESS;
+	}
+	c->ctx = x->fast;
+}
+
+static const struct pt_format *paging_format(const struct cpu *c)
+{
+	if (!(c->cr0 & CR0_PG))
+		return NULL;
+	if (c->efer & EFER_LMA)
+		return &pt_4level;
+	if (c->cr4 & CR4_PAE)
+		return &pt_pae;
+	return (c->cr4 & CR4_PSE) ? &pt_32bit_pse : &pt_32bit;
+}
+
+static u32 permission_config(const struct cpu *c)
+{
+	return ((c->cr0 & CR0_WP) ? CFG_WP : 0) | ((c->cr4 & CR4_SMEP) ? CFG_SMEP : 0) |
+	       ((c->cr4 & CR4_SMAP) ? CFG_SMAP : 0) | ((c->cr0 & CR0_PG) ? CFG_PG : 0);
+}
+
+/* SDM 3A "Determination of Access Rights". Rows: mode; columns: read, write, execute. */
+static void set_access_rights(struct mmu_state *s)
+{
+	u8 wp = (s->cfg & CFG_WP) ? TP_W : 0;
+	u8 smap = (s->cfg & CFG_SMAP) ? TP_U : 0;
+	u8 smep = (s->cfg & CFG_SMEP) ? TP_U : 0;
+	u8 write = TP_EW | TP_D | TP_ED, exec = TP_EX | TP_X;
+	const u8 need[MMU_MODES][3] = {
+		[MMU_USER] = { TP_ER | TP_U, write | TP_W | TP_U, exec | TP_U },
+		[MMU_SUPER] = { TP_ER, write | wp, exec },
+		[MMU_SUPER_AC] = { TP_ER, write | wp, exec },
+	};
+	const u8 forbid[MMU_MODES][3] = {
+		[MMU_USER] = { 0, 0, 0 },
+		[MMU_SUPER] = { smap, smap, smep },
+		[MMU_SUPER_AC] = { 0, 0, smep },
+	};
+
+	memcpy(s->need, need, sizeof(need));
+	memcpy(s->forbid, forbid, sizeof(forbid));
+	if (!(s->cfg & CFG_PG))
+		memset(s->forbid, 0, sizeof(s->forbid));
+}
+
+static bool unchanged(const struct cpu *c)
+{
+	const struct mmu_state *s = c->mmu;
+
+	return s->cr3 == c->cr3 && s->cr0 == c->cr0 && s->cr4 == c->cr4 && s->efer == c->efer && s->vpid == c->vmx.vpid &&
+	       s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp && s->cur;
+}
+
+static void reconfigure(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+
+	s->cr0 = c->cr0;
+	s->cr3 = c->cr3;
+	s->cr4 = c->cr4;
+	s->efer = c->efer;
+	s->vpid = c->vmx.vpid;
+	s->ept_on = c->vmx.ept;
+	s->eptp = c->vmx.eptp;
+	s->fmt = paging_format(c);
+	s->cfg = permission_config(c);
+	set_access_rights(s);
+	mmu_activate(c);
+}
+
+void mmu_update_mode(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+
+	if (unlikely(!unchanged(c)))
+		reconfigure(c);
+	s->align_check = c->cpl == 3 && (c->cr0 & CR0_AM) && (c->eflags & EFLAGS_AC);
+	if (c->cpl == 3)
+		c->mmu_mode = MMU_USER;
+	else
+		c->mmu_mode = ((c->cr4 & CR4_SMAP) && !(c->eflags & EFLAGS_AC)) ? MMU_SUPER : MMU_SUPER_AC;
+	c->tlb = s->align_check ? s->none : c->tlb_of[c->mmu_mode];
+}
+
+/* Contexts are numbered anew, so that a machine goes on alike whether it saved a snapshot or resumed from it. */
+void mmu_clear(struct cpu *c)
+{
+	struct mmu_state *s = c->mmu;
+	struct tlb_fast *none = s->none;
+
+	memset(s, 0, sizeof(*s));
+	s->none = none;
+	tlb_fast_clear(c);
+	code_tlb_changed(c);
+	mmu_update_mode(c);
+}
+
+static void *allocate(size_t size)
+{
+	void *p = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	if (!p) {
+		fprintf(stderr, "ooh-machine: mmu: out of memory\n");
+		exit(STATUS_ENVIRONMENT);
+	}
+	return p;
+}
+
+void mmu_init(struct cpu *c)
+{
+	c->mmu = allocate(sizeof(*c->mmu));
+	memset(c->mmu, 0, sizeof(*c->mmu));
+	for (unsigned mode = 0; mode < MMU_MODES; mode++)
+		c->tlb_of[mode] = allocate(TLB_SIZE * sizeof(struct tlb_fast));
+	c->mmu->none = allocate(TLB_SIZE * sizeof(struct tlb_fast));
+	clear_fast_array(c->mmu->none);
+	mmu_clear(c);
+}
+
+void mmu_snap(struct cpu *c, struct snap *sn)
+{
+	(void)sn; /* what is cached is not state: it is dropped on both sides */
+	mmu_clear(c);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The walker's own accesses to physical memory. */
+#ifndef OOH_MACHINE_MMU_PHYS_H
+#define OOH_MACHINE_MMU_PHYS_H
+
+#include <string.h>
+
+#include "machine/core/machine.h"
+#include "machine/cpu/cpu.h"
+
+/* Where there is no RAM, all ones are read, as from a hole of the bus. */
+static inline u64 phys_read(const u8 *p, unsigned size)
+{
+	u64 v = 0;
+
+	if (unlikely(!p))
+		return size == 4 ? 0xffffffffull : ~0ull;
+	memcpy(&v, p, size);
+	return v;
+}
+
+/* Sets bits of a paging-structure entry. No store for the oracle, but one for code that was decoded from the same bytes. */
+static inline void phys_or(struct machine *m, u8 *p, u64 set, unsigned size)
+{
+	u64 v, frame;
+
+	if (unlikely(!p))
+		return;
+	v = phys_read(p, size) | set;
+	memcpy(p, &v, size);
+	frame = bus_frame(&m->bus, p);
+	if (unlikely(m->bus.frame_flags[frame] & FRAME_CODE))
+		code_written(m, frame, (unsigned)((u64)(p - m->bus.ram) & PAGE_OFFSET_MASK), size);
+}
+
+#endif

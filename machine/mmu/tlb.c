@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The architectural TLB's arrays: look up, fill, drop. */
+#include <string.h>
+
+#include "arch/paging.h"
+#include "machine/mmu/format.h"
+#include "machine/mmu/state.h"
+
+static bool key_matches(u32 key, u32 own, u32 global)
+{
+	return key == own || key == global;
+}
+
+struct tlb_entry *tlb_find(struct mmu_state *s, u64 page)
+{
+	struct tlb_entry *e = &s->tlb[tlb_index(page)];
+
+	return e->page == page && key_matches(e->key, s->key, s->gkey) ? e : NULL;
+}
+
+/* Slots by the size that is translated: 2 MiB and 4 MiB pages share theirs with 1 GiB pages. */
+static struct tlb_entry *large_slot(struct mmu_state *s, u64 lin, unsigned shift)
+{
+	return &s->large[(lin >> shift) % TLB_LARGE];
+}
+
+struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbid)
+{
+	static const u8 shifts[] = { 21, 30, 22 };
+
+	for (unsigned i = 0; i < sizeof(shifts); i++) {
+		struct tlb_entry *e = large_slot(s, lin, shifts[i]);
+
+		if (e->key && e->shift == shifts[i] && (e->page ^ lin) >> shifts[i] == 0 &&
+		    key_matches(e->key, s->key, s->gkey) && perm_ok(e->perm, need, forbid))
+			return e;
+	}
+	return NULL;
+}
+
+/*
+ * INVLPG has to find all 4 KiB pieces of a larger page. They are counted by the address of the page, so that the usual INVLPG, of a
+ * small page, need not look.
+ */
+static u16 *piece_counter(struct mmu_state *s, u64 lin, unsigned gshift)
+{
+	return &s->pieces[gshift == 21 ? 0 : gshift == 22 ? 1 : 2][(lin >> gshift) % 64];
+}
+
+static void forget_entry(struct mmu_state *s, struct tlb_entry *e)
+{
+	if (e->key && e->gshift > PAGE_SHIFT)
+		--*piece_counter(s, e->page, e->gshift);
+	e->key = 0;
+}
+
+static void drop_fast_index(struct cpu *c, unsigned i)
+{
+	for (unsigned mode = 0; mode < MMU_MODES; mode++)
+		c->tlb_of[mode][i].tag_r = c->tlb_of[mode][i].tag_w = c->tlb_of[mode][i].tag_x = ~0ull;
+}
+
+void tlb_fast_drop(struct cpu *c, u64 page)
+{
+	drop_fast_index(c, tlb_index(page));
+}
+
+static struct tlb_entry *put(struct cpu *c, const struct tlb_entry *n)
+{
+	struct mmu_state *s = c->mmu;
+	struct tlb_entry *e = &s->tlb[tlb_index(n->page)];
+
+	forget_entry(s, e);
+	*e = *n;
+	if (e->gshift > PAGE_SHIFT)
+		++*piece_counter(s, e->page, e->gshift);
+	tlb_fast_drop(c, e->page);
+	return e;
+}
+
+struct tlb_entry *tlb_install_piece(struct cpu *c, const struct tlb_entry *large, u64 lin)
+{
+	struct tlb_entry e = *large;
+
+	e.page = lin & ~PAGE_OFFSET_MASK;
+	e.hpa = large->hpa + (e.page - large->page);
+	e.host = bus_ram(&c->m->bus, (hpa_t){ e.hpa });
+	return put(c, &e);
+}
+
+struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w)
+{
+	struct mmu_state *s = c->mmu;
+	struct tlb_entry e = {
+		.page = lin & ~PAGE_OFFSET_MASK,
+		.hpa = w->hpa,
+		.host = bus_ram(&c->m->bus, (hpa_t){ w->hpa }),
+		.key = w->global ? s->gkey : s->key,
+		.perm = w->perm,
+		.gshift = w->gshift,
+		.shift = w->shift,
+	};
+
+	if (w->shift > PAGE_SHIFT) {
+		struct tlb_entry *l = large_slot(s, lin, w->shift);
+		u64 in_page = (1ull << w->shift) - 1;
+
+		*l = e;
+		l->page = lin & ~in_page;
+		l->hpa = w->hpa - (e.page & in_page);
+	}
+	return put(c, &e);
+}
+
+static void drop_piece(struct cpu *c, unsigned i, u64 lin, unsigned gshift, u32 key, u32 gkey)
+{
+	struct tlb_entry *e = &c->mmu->tlb[i];
+
+	if (!e->key || e->gshift != gshift || (e->page ^ lin) >> gshift || !key_matches(e->key, key, gkey))
+		return;
+	forget_entry(c->mmu, e);
+	drop_fast_index(c, i);
+}
+
+static void drop_pieces(struct cpu *c, u64 lin, unsigned gshift, u32 key, u32 gkey)
+{
+	unsigned n = gshift - PAGE_SHIFT > TLB_BITS ? TLB_SIZE : 1u << (gshift - PAGE_SHIFT);
+	unsigned first = tlb_index(lin >> gshift << gshift);
+
+	if (!*piece_counter(c->mmu, lin, gshift))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		drop_piece(c, (first + i) % TLB_SIZE, lin, gshift, key, gkey);
+}
+
+/* All that is cached for the page around lin, whatever its size; gkey 0 keeps global translations. */
+void tlb_drop_address(struct cpu *c, u64 lin, u32 key, u32 gkey)
+{
+	struct mmu_state *s = c->mmu;
+	struct tlb_entry *e = &s->tlb[tlb_index(lin)];
+
+	if (e->key && e->page == (lin & ~PAGE_OFFSET_MASK) && key_matches(e->key, key, gkey)) {
+		forget_entry(s, e);
+		tlb_fast_drop(c, lin);
+	}
+	for (unsigned i = 0; i < TLB_LARGE; i++) {
+		struct tlb_entry *l = &s->large[i];
+
+		if (l->key && (l->page ^ lin) >> l->gshift == 0 && key_matches(l->key, key, gkey))
+			l->key = 0;
+	}
+	drop_pieces(c, lin, 21, key, gkey);
+	drop_pieces(c, lin, 22, key, gkey);
+	drop_pieces(c, lin, 30, key, gkey);
+}
