@@ -39,6 +39,7 @@ enum activity { ACTIVE, HALTED, SHUTDOWN, WAIT_SIPI }; /* VMCS guest activity st
 #define PEND_TRAP  0x10 /* debug trap: c->pending_dbg holds the DR6 bits */
 #define PEND_VMX   0x20 /* interrupt or NMI window, preemption timer, … : vmx_boundary() decides */
 #define PEND_STOP  0x40 /* machine_stop, snapshot, debugger */
+#define PEND_LEAVE 0x80 /* the run loop's own: leave after the running block, whatever it chains to */
 
 /* How the run loop is re-entered by longjmp. */
 enum unwind {
@@ -74,7 +75,11 @@ struct cpu {
 	u64 deadline;       /* cycle of the next timer event */
 	u64 unspent;        /* cycles of the running block that are not executed yet (set by cpu_sync) */
 	struct tlb_fast *tlb; /* tlb_of[mode] */
-	const struct block *block;
+	struct block *block;
+	struct jump_entry *jumps; /* RIP to block: see block.h */
+	u64 jump_tag;       /* generation and mode that a valid jump entry has */
+	u64 *insns;         /* &m->stat[STAT_INSNS] */
+	u64 code_base;      /* CS.base as instruction fetch uses it: 0 in 64-bit mode */
 	u32 pending;        /* PEND_* */
 	u8 cpl, mmu_mode;
 	u8 code_size;       /* 16, 32, 64: CS.D, CS.L and EFER.LMA */
@@ -108,6 +113,10 @@ struct cpu {
 	struct event delivering; /* valid while an event is being delivered (double faults, IDT-vectoring information) */
 	bool is_delivering;
 	bool single;        /* next block is one instruction */
+	bool trace;         /* print every instruction on stderr before it runs */
+	u8 code_key;        /* what decoding depends on: KEY_* in block.h */
+	u32 unretired;      /* instructions of the running block not executed yet (set by cpu_sync) */
+	struct block **patch; /* link to set to the next block that is looked up, or NULL */
 	u64 halt_since;
 };
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoded code. A block is a run of instructions from one physical page, found by its physical address and by what decoding
+ * depends on besides the bytes. Its shape depends on the code bytes and on the entry point only, so that events, which are
+ * recognised at block boundaries, fall on the same instruction in every run and in both engines.
+ */
+#ifndef OOH_MACHINE_CPU_BLOCK_H
+#define OOH_MACHINE_CPU_BLOCK_H
+
+#include "machine/cpu/cpu.h"
+
+#define BLOCK_MAX_OPS 64
+
+/* Block keys. */
+#define KEY_SIZE16 0x00
+#define KEY_SIZE32 0x01
+#define KEY_SIZE64 0x02
+#define KEY_REAL   0x04 /* real or virtual-8086 mode: no VEX */
+#define KEY_LIMIT  0x08 /* CS has a limit to be checked */
+#define KEY_SINGLE 0x10 /* one instruction only */
+#define KEY_USER   0x20 /* of jump entries only: CPL 3 */
+
+struct block {
+	u64 hpa;
+	struct block *link[2]; /* following blocks in the same page: [0] fall through, [1] branch target */
+	struct block *hash_next, *frame_next;
+	u32 cycles;            /* cost of all instructions */
+	u16 insns;
+	u16 len;               /* bytes */
+	u8 key;
+	bool temporary;        /* not in any table: crosses a page or is not in RAM */
+	struct op ops[];
+};
+
+/* RIP to block for jumps that are not linked; valid for one generation (code_tlb_changed) and context. */
+#define JUMP_BITS 12
+struct jump_entry {
+	u64 lin, tag;
+	struct block *block;
+	u64 pad;
+};
+
+#define JUMP_GENERATION (1ull << 24)
+
+static inline struct jump_entry *jump_slot(const struct cpu *c, u64 lin)
+{
+	return &c->jumps[(lin ^ lin >> JUMP_BITS) & ((1u << JUMP_BITS) - 1)];
+}
+
+static inline u64 jump_tag(const struct cpu *c)
+{
+	return c->jump_tag | (u64)c->ctx << 8;
+}
+
+/* Goes on with b at rip, or leaves if an event is due. */
+static inline const struct op *block_enter(struct cpu *c, struct block *b, u64 rip)
+{
+	if (unlikely(c->budget < (s64)b->cycles) || unlikely(c->pending)) {
+		c->rip = rip;
+		return NULL;
+	}
+	c->budget -= b->cycles;
+	*c->insns += b->insns;
+	c->block = b;
+	c->gpr[REG_BLOCK] = rip;
+	return b->ops[0].fn(c, b->ops);
+}
+
+/* Goes on at rip, through the jump cache. */
+static inline const struct op *block_jump(struct cpu *c, u64 rip)
+{
+	const struct jump_entry *j = jump_slot(c, rip + c->code_base);
+
+	if (likely(j->lin == rip + c->code_base && j->tag == jump_tag(c)))
+		return block_enter(c, j->block, rip);
+	c->rip = rip;
+	return NULL;
+}
+
+/* Goes on at rip, which the running block reaches through its link number n. */
+static inline const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)
+{
+	struct block *b = c->block->link[n];
+
+	if (likely(b != NULL))
+		return block_enter(c, b, rip);
+	c->patch = &c->block->link[n];
+	return block_jump(c, rip);
+}
+
+/* The block at c->rip; raises what fetching raises. single: of one instruction. */
+struct block *block_find(struct cpu *c, bool single);
+
+/* Takes the key and the code base from the CPU's mode; the run loop does so whenever it has the CPU. */
+void block_mode(struct cpu *c);
+
+/* decode.c: fills b (room for BLOCK_MAX_OPS + 1 ops) from host bytes; avail: bytes that may be read. False: the first instruction
+ * needs more bytes than there are. */
+bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail);
+/* Formats the instruction for traces. */
+void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, char *out, size_t size);
+
+struct code_cache *code_cache_new(struct machine *m);
+
+#endif

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The run loop. Asynchronous events are recognised at block boundaries, and exactly where the budget ends: a block that does not
+ * fit in it is run one instruction at a time.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86.h"
+#include "machine/cpu/block.h"
+#include "machine/cpu/flags.h"
+#include "machine/cpu/trace.h"
+#include "machine/dev/apic.h"
+#include "machine/dev/dev.h"
+#include "machine/vmx/vmx.h"
+
+struct cpu *cpu_new(struct machine *m, unsigned id)
+{
+	struct cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	c->m = m;
+	c->id = id;
+	c->insns = &m->stat[STAT_INSNS];
+	c->jump_tag = JUMP_GENERATION;
+	c->jumps = calloc(1u << JUMP_BITS, sizeof(*c->jumps));
+	c->code = code_cache_new(m);
+	if (!c->jumps || !c->code) {
+		free(c->jumps);
+		free(c);
+		return NULL;
+	}
+	mmu_init(c);
+	c->apic = apic_new(c);
+	return c;
+}
+
+void cpu_kick(struct cpu *c, u32 pend)
+{
+	c->pending |= pend;
+}
+
+static u64 wrap_rip(const struct cpu *c, u64 rip)
+{
+	return c->code_size == 64 ? rip : (u32)rip;
+}
+
+void cpu_sync(struct cpu *c, const struct op *o)
+{
+	const struct block *b = c->block;
+
+	if (!o)
+		return;
+	c->rip = wrap_rip(c, c->gpr[REG_BLOCK] + o->off);
+	c->unspent = b->cycles - o->cyc;
+	c->unretired = b->insns - (u32)(o - b->ops);
+}
+
+u64 cpu_next_rip(const struct cpu *c, const struct op *o)
+{
+	return wrap_rip(c, c->gpr[REG_BLOCK] + o->off + o->len);
+}
+
+void cpu_unwind(struct cpu *c, enum unwind how)
+{
+	longjmp(c->unwind, (int)how);
+}
+
+void cpu_raise_event(struct cpu *c, const struct op *o, const struct event *e)
+{
+	cpu_sync(c, o);
+	c->exc = *e;
+	cpu_unwind(c, UNWIND_FAULT);
+}
+
+void cpu_raise(struct cpu *c, const struct op *o, unsigned vector)
+{
+	const struct event e = { .vector = (u8)vector, .type = EV_HW_EXCEPTION };
+
+	cpu_raise_event(c, o, &e);
+}
+
+void cpu_raise_err(struct cpu *c, const struct op *o, unsigned vector, u32 error)
+{
+	const struct event e = { .vector = (u8)vector, .type = EV_HW_EXCEPTION, .has_error = true, .error = error };
+
+	cpu_raise_event(c, o, &e);
+}
+
+void cpu_raise_pf(struct cpu *c, const struct op *o, u64 lin, u32 error)
+{
+	const struct event e = { .vector = VEC_PF, .type = EV_HW_EXCEPTION, .has_error = true, .error = error, .cr2_or_dr6 = lin };
+
+	stat_add(c->m, STAT_PAGE_FAULTS, 1);
+	cpu_raise_event(c, o, &e);
+}
+
+/* What the running block took in advance and did not use. */
+static void refund(struct cpu *c)
+{
+	c->budget += (s64)c->unspent;
+	*c->insns -= c->unretired;
+	c->unspent = 0;
+	c->unretired = 0;
+}
+
+static void deliver(struct cpu *c, const struct event *e)
+{
+	c->patch = NULL;
+	cpu_deliver(c, e);
+	c->inhibit = 0;
+}
+
+static void after_unwind(struct cpu *c, enum unwind how)
+{
+	refund(c);
+	c->patch = NULL;
+	c->pending &= ~PEND_LEAVE;
+	if (how == UNWIND_SINGLE) {
+		c->single = true;
+	} else if (how == UNWIND_FAULT) {
+		struct event e = c->exc; /* a fault during delivery overwrites it */
+
+		deliver(c, &e);
+	}
+}
+
+static const struct op *run_ops(struct cpu *c, const struct block *b)
+{
+	const struct op *o = b->ops;
+
+	while (o)
+		o = o->fn(c, o);
+	return o;
+}
+
+static void enter(struct cpu *c, struct block *b)
+{
+	c->budget -= b->cycles;
+	*c->insns += b->insns;
+	c->block = b;
+	c->gpr[REG_BLOCK] = c->rip;
+	run_ops(c, b);
+	c->unspent = 0;
+	c->unretired = 0;
+}
+
+/* One instruction: its interrupt shadow, its single-step trap. SDM 3A "Single-Step Exception Condition". */
+static void run_single(struct cpu *c)
+{
+	bool trap = c->eflags & EFLAGS_TF;
+	u8 shadow = c->inhibit;
+	struct block *b;
+
+	if (c->trace)
+		trace_insn(c);
+	b = block_find(c, true);
+	c->single = false;
+	c->pending |= PEND_LEAVE;
+	enter(c, b);
+	c->pending &= ~PEND_LEAVE;
+	if (c->inhibit == shadow)
+		c->inhibit = 0;
+	if (trap) {
+		c->pending |= PEND_TRAP;
+		c->pending_dbg |= DR6_BS;
+	}
+}
+
+static bool must_run_single(const struct cpu *c)
+{
+	return c->single || c->inhibit || c->trace || (c->eflags & EFLAGS_TF);
+}
+
+static void run_block(struct cpu *c)
+{
+	struct block *b;
+
+	if (must_run_single(c)) {
+		run_single(c);
+		return;
+	}
+	b = block_find(c, false);
+	if (c->budget < (s64)b->cycles)
+		run_single(c);
+	else
+		enter(c, b);
+}
+
+static bool take_trap(struct cpu *c)
+{
+	struct event e = { .vector = VEC_DB, .type = EV_HW_EXCEPTION, .cr2_or_dr6 = c->pending_dbg };
+
+	if (!(c->pending & PEND_TRAP) || c->inhibit == INHIBIT_MOVSS)
+		return false;
+	c->pending &= ~PEND_TRAP;
+	c->pending_dbg = 0;
+	deliver(c, &e);
+	return true;
+}
+
+static bool take_nmi(struct cpu *c)
+{
+	const struct event e = { .vector = VEC_NMI, .type = EV_NMI };
+
+	c->pending &= ~PEND_NMI;
+	c->activity = ACTIVE;
+	deliver(c, &e);
+	return true;
+}
+
+static bool take_interrupt(struct cpu *c)
+{
+	struct event e = { .type = EV_EXTINT };
+
+	if (apic_pending(c->apic) < 0) {
+		c->pending &= ~PEND_INTR;
+		return false;
+	}
+	e.vector = (u8)apic_ack(c->apic);
+	if (apic_pending(c->apic) < 0)
+		c->pending &= ~PEND_INTR;
+	c->activity = ACTIVE;
+	deliver(c, &e);
+	return true;
+}
+
+/* In the order of SDM 3A "Priority Among Concurrent Events". True: something happened, look again. */
+static bool take_events(struct cpu *c)
+{
+	bool nmi_open = !c->nmi_blocked && c->inhibit != INHIBIT_MOVSS;
+	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit;
+
+	if (c->activity == ACTIVE && take_trap(c))
+		return true;
+	if (vmx_nonroot(c) && vmx_boundary(c, intr_open, nmi_open))
+		return true;
+	if ((c->pending & PEND_NMI) && nmi_open)
+		return take_nmi(c);
+	if ((c->pending & PEND_INTR) && intr_open)
+		return take_interrupt(c);
+	return false;
+}
+
+/* Nothing to run: time passes to the deadline at once. */
+static void idle(struct cpu *c)
+{
+	u32 before = c->pending;
+
+	if (!dev_idle_wait(c->m, clock_next(c->m))) {
+		machine_stop(c->m, STATUS_DEADLOCK, "halted, and nothing can wake the CPU");
+		return;
+	}
+	if (c->pending != before || c->budget <= 0)
+		return;
+	stat_add(c->m, STAT_HALTED_CYCLES, (u64)c->budget);
+	c->budget = 0;
+}
+
+static void step(struct cpu *c)
+{
+	block_mode(c);
+	if (unlikely(c->pending) || unlikely(vmx_nonroot(c))) {
+		if (take_events(c))
+			return;
+	}
+	if (likely(c->activity == ACTIVE))
+		run_block(c);
+	else
+		idle(c);
+}
+
+void cpu_run(struct cpu *c)
+{
+	int how = setjmp(c->unwind);
+
+	if (how)
+		after_unwind(c, (enum unwind)how);
+	while (c->budget > 0 && !(c->pending & PEND_STOP) && !c->m->stop)
+		step(c);
+	c->pending &= ~PEND_STOP;
+}
