@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Virtual page -> what is known of it. tracker->pages holds an entry for each tracked page that has a frame, and for
+ * each page of which something happened. Its marks are the sets that make a round cost O(dirty): PG_DIRTY, PG_CHECK,
+ * PG_WATCH.
+ *
+ * Entries come and go only in the hands of the holder of tracker->mutex and the write-locked mm, but for
+ * ooh_page_or(), which the hooks use to add an entry without a frame. Flags and marks are set from anywhere, under
+ * the array's lock.
+ */
+#include "ooh_mod.h"
+
+/* ---- under P ---- */
+
+void ooh_page_mark_dirty(struct ooh_tracker *t, struct xa_state *xas)
+{
+	if (xas_get_mark(xas, PG_DIRTY))
+		return;
+	xas_set_mark(xas, PG_DIRTY);
+	t->dirty++;
+}
+
+void ooh_page_mark_clean(struct ooh_tracker *t, struct xa_state *xas)
+{
+	if (!xas_get_mark(xas, PG_DIRTY))
+		return;
+	xas_clear_mark(xas, PG_DIRTY);
+	t->dirty--;
+}
+
+/*
+ * Replaces the value, keeping the marks, and counts tagged frames. May leave xas in error: no memory for a new entry.
+ */
+void ooh_page_set(struct ooh_tracker *t, struct xa_state *xas, unsigned long e)
+{
+	void *old = xas_store(xas, xa_mk_value(e));
+	unsigned long was;
+
+	if (xas_error(xas))
+		return;
+	was = old ? xa_to_value(old) : 0;
+	t->present += !!(e & E_TAGGED) - !!(was & E_TAGGED);
+}
+
+void ooh_page_erase(struct ooh_tracker *t, struct xa_state *xas)
+{
+	void *old = xas_load(xas);
+
+	if (!old)
+		return;
+	ooh_page_mark_clean(t, xas);
+	t->present -= !!(xa_to_value(old) & E_TAGGED);
+	xas_store(xas, NULL);
+}
+
+static void set_mark(struct ooh_tracker *t, struct xa_state *xas, xa_mark_t mark)
+{
+	if (mark == PG_DIRTY)
+		ooh_page_mark_dirty(t, xas);
+	else
+		xas_set_mark(xas, mark);
+}
+
+/* ---- from hooks, and others that hold nothing ---- */
+
+/* Sets flags and a mark, adding the entry when there is none. Nothing is done while not started. -ENOMEM. */
+int ooh_page_or(struct ooh_tracker *t, unsigned long vpn, unsigned long flags, xa_mark_t mark, gfp_t gfp)
+{
+	XA_STATE(xas, &t->pages, vpn);
+	void *old;
+
+	do {
+		xas_lock(&xas);
+		if (!t->started) {
+			xas_unlock(&xas);
+			return 0;
+		}
+		old = xas_load(&xas);
+		ooh_page_set(t, &xas, flags | (old ? xa_to_value(old) : 0));
+		if (!xas_error(&xas))
+			set_mark(t, &xas, mark);
+		xas_unlock(&xas);
+	} while (xas_nomem(&xas, gfp));
+	return xas_error(&xas);
+}
+
+/* Sets flags on the entry, if it stands for this frame. */
+static void frame_or(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, unsigned long flags)
+{
+	XA_STATE(xas, &t->pages, vpn);
+	unsigned long e;
+	void *old;
+
+	xas_lock(&xas);
+	old = xas_load(&xas);
+	e = old ? xa_to_value(old) : 0;
+	if ((e & E_FRAME) && e_pfn(e) == pfn) {
+		ooh_page_set(t, &xas, e | flags);
+		ooh_page_mark_dirty(t, &xas);
+	}
+	xas_unlock(&xas);
+}
+
+/* A log entry of the frame arrived. H is held. */
+void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn)
+{
+	frame_or(t, vpn, pfn, E_WRITTEN);
+	if (t->threshold && READ_ONCE(t->dirty) >= t->threshold)
+		wake_up_poll(&t->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/* Somebody took a reference on the frame to let a device write. Interrupts may be off. */
+void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn)
+{
+	t->stats.pins++;
+	frame_or(t, vpn, pfn, E_IO);
+}
+
+/* A fault, or another way to install a mapping, is about to happen at this page. The mm is locked; no sleeping. */
+void ooh_page_fault(struct ooh_tracker *t, unsigned long vpn)
+{
+	if (!READ_ONCE(t->started) || !ooh_in_ranges(t, vpn))
+		return;
+	t->stats.faults++;
+	if (ooh_page_or(t, vpn, E_FAULT, PG_CHECK, GFP_NOWAIT | __GFP_NOWARN))
+		WRITE_ONCE(t->lost, true);
+}
+
+/* The same for anything in the 2 MiB block of this page. */
+void ooh_block_fault(struct ooh_tracker *t, unsigned long vpn)
+{
+	const unsigned long blk = vpn >> OOH_BLOCK_SHIFT, first = blk << OOH_BLOCK_SHIFT;
+	void *old;
+
+	if (!READ_ONCE(t->started) || !ooh_ranges_overlap(t, first, first + OOH_BLOCK_PAGES))
+		return;
+	old = xa_cmpxchg(&t->blocks, blk, NULL, xa_mk_value(BLK_PLAIN), GFP_NOWAIT | __GFP_NOWARN);
+	if (xa_err(old))
+		WRITE_ONCE(t->lost, true);
+}
+
+/* ---- invalidations ---- */
+
+#define MARK_STEP 1024
+
+/* Sets flags and a mark on the entries there are in [lo, hi). Sleeps if there are more than MARK_STEP. */
+void ooh_pages_mark(struct ooh_tracker *t, unsigned long lo, unsigned long hi, unsigned long flags, xa_mark_t mark)
+{
+	XA_STATE(xas, &t->pages, lo);
+	unsigned int n = 0;
+	void *old;
+
+	xas_lock(&xas);
+	xas_for_each(&xas, old, hi - 1) {
+		ooh_page_set(t, &xas, xa_to_value(old) | flags);
+		set_mark(t, &xas, mark);
+		if (++n % MARK_STEP)
+			continue;
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		cond_resched();
+		xas_lock(&xas);
+	}
+	xas_unlock(&xas);
+}
+
+static void inval_add(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	struct ooh_span *s;
+	unsigned int i;
+
+	if (t->nr_inval == OOH_INVAL_MAX) {
+		s = t->inval;
+		for (i = 1; i < OOH_INVAL_MAX; i++) {
+			s->lo = min(s->lo, t->inval[i].lo);
+			s->hi = max(s->hi, t->inval[i].hi);
+		}
+		t->nr_inval = 1;
+	}
+	t->inval[t->nr_inval++] = (struct ooh_span){ lo, hi };
+}
+
+/*
+ * A huge mapping that came in this round and is being cut or unmapped in it: its pages existed, though no round will
+ * find them. The block was recorded as a whole (one fault, 512 pages), so say which pages there were.
+ */
+static void block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi)
+{
+	const unsigned long first = blk << OOH_BLOCK_SHIFT;
+	unsigned long b = xa_to_value(xa_load(&t->blocks, blk));
+
+	lo = max(lo, first) - first;
+	hi = min(hi, first + OOH_BLOCK_PAGES) - first;
+	if (b & BLK_HUGE) {
+		lo = min(lo, BLK_LO(b));
+		hi = max(hi, BLK_HI(b));
+	}
+	if (xa_err(xa_store(&t->blocks, blk, xa_mk_value(BLK(lo, hi)), GFP_NOWAIT | __GFP_NOWARN)))
+		WRITE_ONCE(t->lost, true);
+}
+
+static void blocks_cut(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	unsigned long blk;
+	void *old;
+
+	xa_for_each_range(&t->blocks, blk, old, lo >> OOH_BLOCK_SHIFT, (hi - 1) >> OOH_BLOCK_SHIFT)
+		if (ooh_walk_is_huge(t->mm, blk << PMD_SHIFT))
+			block_cut(t, blk, lo, hi);
+}
+
+/*
+ * The kernel is about to change mappings in [lo, hi); until ooh_pages_inval_end() it may be doing so. The sequence
+ * number moves before the marks are set: an examiner that stored an entry before the marks is marked, one that stores
+ * it after sees the number moved.
+ */
+void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	const bool large = hi - lo > OOH_BLOCK_PAGES;
+
+	spin_lock(&t->events);
+	t->inval_active++;
+	t->inval_seq++;
+	if (large && READ_ONCE(t->started))
+		inval_add(t, lo, hi);
+	spin_unlock(&t->events);
+	if (!READ_ONCE(t->started) || !ooh_ranges_overlap(t, lo, hi))
+		return;
+	t->stats.invalidations++;
+	if (!large)
+		ooh_pages_mark(t, lo, hi, E_INVAL, PG_CHECK);
+	if (!xa_empty(&t->blocks))
+		blocks_cut(t, lo, hi);
+}
+
+void ooh_pages_inval_end(struct ooh_tracker *t)
+{
+	spin_lock(&t->events);
+	if (!WARN_ON_ONCE(!t->inval_active))
+		t->inval_active--;
+	spin_unlock(&t->events);
+}
+
+/* The number of announcements so far, and whether one is not finished. */
+unsigned long ooh_inval_seq(struct ooh_tracker *t, bool *active)
+{
+	unsigned long seq;
+
+	spin_lock(&t->events);
+	seq = t->inval_seq;
+	*active = t->inval_active;
+	spin_unlock(&t->events);
+	return seq;
+}
+
+/* Turns the large ranges into marks. T is held. */
+void ooh_inval_apply(struct ooh_tracker *t)
+{
+	struct ooh_span s;
+
+	for (;;) {
+		spin_lock(&t->events);
+		if (!t->nr_inval) {
+			spin_unlock(&t->events);
+			return;
+		}
+		s = t->inval[--t->nr_inval];
+		spin_unlock(&t->events);
+		ooh_pages_mark(t, s.lo, s.hi, E_INVAL, PG_CHECK);
+	}
+}
