@@ -20,11 +20,13 @@ struct timer {
 	void *arg;
 	bool armed;
 	const char *name;
-	struct timer *next; /* armed timers, sorted by when, then by order of arming */
+	u64 seq;  /* order of arming, among timers of the same cycle */
+	struct timer *next; /* armed timers, sorted by when, then by seq */
 };
 
 struct clock {
 	struct timer *first;
+	u64 seq;
 };
 
 #define CYCLES_NONE (~0ull)
@@ -36,5 +38,13 @@ void timer_cancel(struct machine *m, struct timer *t);
 void clock_run_due(struct machine *m, u64 now);
 /* The cycle of the next timer, CYCLES_NONE without one. */
 u64 clock_next(const struct machine *m);
+
+/* Sets c->deadline to the next timer, but no later than `limit`; what cpu_now() says does not change. */
+void clock_plan(struct cpu *c, u64 limit);
+
+/* A device's timer in its room's state. */
+struct snap;
+void timer_snap(struct machine *m, struct snap *s, const char *name, struct timer *t);
+void clock_snap(struct machine *m, struct snap *s);
 
 #endif

@@ -22,6 +22,8 @@ struct cost_table {
 
 /* The table of that name, NULL if there is none. */
 const struct cost_table *cost_table_find(const char *name);
+/* The name of table i, NULL past the last one. */
+const char *cost_table_names(unsigned i);
 /* Row data for printing: name and source of a cost. */
 const char *cost_name(enum cost k);
 const char *cost_source(enum cost k);

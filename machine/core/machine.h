@@ -9,6 +9,20 @@
 #include "machine/core/types.h"
 
 #define MACHINE_MAX_CPUS 8
+
+/* Exit statuses of the program. The guest's own, by the exit port, are odd (code*2+1); power-off is 0. */
+enum machine_status {
+	STATUS_OK = 0,
+	STATUS_USAGE = 2,
+	STATUS_ENVIRONMENT = 3,     /* a file, the host's memory … */
+	STATUS_UNIMPLEMENTED = 70,  /* the guest asked for what the machine does not have */
+	STATUS_TRIPLE_FAULT = 72,
+	STATUS_RESET = 74,          /* the guest asked for a reset (a kernel that panics does) */
+	STATUS_DEADLOCK = 76,       /* halted, and nothing can ever wake it */
+	STATUS_INTERRUPTED = 78,    /* Ctrl-A x */
+	STATUS_LIMIT = 124,         /* --max-cycles */
+};
+
 #define EXIT_REASON_SLOTS 80
 
 enum counter {
@@ -37,12 +51,28 @@ struct machine {
 	bool stop; /* set by power-off, reset, exit port, triple fault: the run loop ends */
 	int exit_status;
 	const char *stop_reason;
+	const struct machine_config *cfg;
+	const char *snapshot_wanted; /* directory: the run loop saves there at the next boundary */
+	u64 snapshot_block;          /* physical address of the control block that asked (0: none) */
+	u64 insns_at_start;          /* instructions before this process ran (resumed machines) */
+	u64 host_start_ns;           /* host clock: only for --stats */
 };
 
 static inline void stat_add(struct machine *m, enum counter k, u64 n)
 {
 	m->stat[k] += n;
 }
+
+/*
+ * The machine's life: allocates and connects everything by the configuration (0, or a status with a line on stderr), and loads the
+ * kernel or the snapshot. cfg must live as long as the machine; a resume overwrites in it what the snapshot decides.
+ */
+struct machine_config;
+int machine_init(struct machine *m, struct machine_config *cfg);
+/* Runs until something stops it; returns the exit status. */
+int machine_run(struct machine *m);
+/* The cycle now, seen by a device. */
+u64 machine_now(const struct machine *m);
 
 /* Ends the run. reason: a static string for the last line on stderr; status: the program's exit status. */
 void machine_stop(struct machine *m, int status, const char *reason);

@@ -16,6 +16,10 @@ void snap_bytes(struct snap *s, const char *name, void *p, size_t n);
 #define snap_var(s, name, lvalue) snap_bytes((s), (name), &(lvalue), sizeof(lvalue))
 bool snap_restoring(const struct snap *s);
 
+/* What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs. 0 or a negative errno, as below. */
+struct machine_config;
+int snapshot_read_config(const char *dir, struct machine_config *cfg);
+
 /* dir: a directory (made if absent) with `state` and `ram`. Return 0 or a negative errno; one line on stderr says why. */
 int snapshot_save(struct machine *m, const char *dir);
 int snapshot_load(struct machine *m, const char *dir);

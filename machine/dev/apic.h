@@ -26,6 +26,11 @@ bool apic_msr_read(struct apic *a, u32 index, u64 *value);
 bool apic_msr_write(struct apic *a, u32 index, u64 value);
 u64 apic_base(const struct apic *a);
 
+/* What firmware leaves on the first processor: enabled, LINT0 from the 8259, LINT1 from NMI ("virtual wire mode"). */
+void apic_virtual_wire(struct apic *a);
+/* cpu.tsc_offset changed: an armed TSC deadline moves. */
+void apic_tsc_changed(struct apic *a);
+
 /* An interrupt arrives (I/O APIC, MSI, IPI). mode: delivery mode of ICR/LVT; level: trigger mode. */
 void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level);
 /* Routes a message by destination as the system bus does. */

@@ -18,4 +18,7 @@ bool dev_idle_wait(struct machine *m, u64 until);
 /* Called now and then from the run loop (host input). */
 void dev_poll(struct machine *m);
 
+/* Flushes the serial ports' output and gives the terminal back. Safe to call more than once and before dev_init. */
+void dev_close(struct machine *m);
+
 #endif

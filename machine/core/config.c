@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line. Every mistake is one line, `ooh-machine: object: reason`, and status 2. */
+#include "machine/core/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/core/costs.h"
+#include "machine/core/machine.h"
+
+#define VERSION "0.1.0"
+#define DEFAULT_RAM (512ull << 20)
+#define MIN_RAM (16ull << 20)
+#define MAX_RAM (64ull << 30)
+#define RAM_GRANULE (2ull << 20)
+#define DEFAULT_EPOCH 1767225600ull /* 2026-01-01 00:00:00 UTC */
+
+enum option_id {
+	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
+	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_QUIET, OPT_HELP, OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "ram", required_argument, NULL, OPT_RAM },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "serial", required_argument, NULL, OPT_SERIAL },
+	{ "serial2", required_argument, NULL, OPT_SERIAL2 },
+	{ "stats", required_argument, NULL, OPT_STATS },
+	{ "snapshot-to", required_argument, NULL, OPT_SNAPSHOT_TO },
+	{ "snapshot-exit", no_argument, NULL, OPT_SNAPSHOT_EXIT },
+	{ "resume", required_argument, NULL, OPT_RESUME },
+	{ "costs", required_argument, NULL, OPT_COSTS },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "epoch", required_argument, NULL, OPT_EPOCH },
+	{ "max-cycles", required_argument, NULL, OPT_MAX_CYCLES },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char usage[] =
+"Usage: ooh-machine --kernel FILE [options]\n"
+"       ooh-machine --resume DIR [options]\n"
+"An emulated x86-64 PC with VT-x, in virtual time: the same inputs give the same run, to the cycle.\n"
+"\n"
+"Guest\n"
+"  --kernel FILE       Linux bzImage or vmlinux (ELF64), or a Multiboot-1 image\n"
+"  --initrd FILE       initial RAM disk; the module of a Multiboot image\n"
+"  --append TEXT       kernel command line\n"
+"  --ram SIZE          memory, with suffix K, M or G (512M); a multiple of 2M\n"
+"  --cpus N            processors (1)\n"
+"  --epoch SECONDS     what the real-time clock starts with, since 1970 (1767225600)\n"
+"  --seed N            of RDRAND, RDSEED and all else that looks random (1)\n"
+"  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell (broadwell)\n"
+"\n"
+"Serial ports (0x3f8: --serial, default stdio; 0x2f8: --serial2, default null)\n"
+"  stdio               the terminal in raw mode; Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\n"
+"  null                no input, output dropped\n"
+"  file:PATH           output to a file\n"
+"  in:PATH,out:PATH    input from a file, all of it there from the first cycle; either part may be left out\n"
+"\n"
+"Runs\n"
+"  --stats FILE        counters, VM exits by reason, times and the cost table as JSON, written at the end (-: stdout)\n"
+"  --snapshot-to DIR   where the guest's request for a snapshot saves the machine\n"
+"  --snapshot-exit     end with status 0 after saving\n"
+"  --resume DIR        go on from a snapshot; --ram, --cpus, --costs, --seed and --epoch are the snapshot's\n"
+"  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
+"  --quiet             no line on stderr when the guest ends the run\n"
+"  --help, --version\n"
+"\n"
+"Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not implemented;\n"
+"72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
+
+static int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("ooh-machine: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return STATUS_USAGE;
+}
+
+/* A decimal or 0x number with an optional suffix K, M, G of powers of `unit`. */
+static bool parse_number(const char *s, u64 unit, u64 *out)
+{
+	static const char suffixes[] = "KMG";
+	char *end;
+	u64 v;
+	const char *suffix;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || end == s)
+		return false;
+	if (*end && unit) {
+		suffix = strchr(suffixes, *end & ~0x20);
+		if (!suffix || end[1])
+			return false;
+		for (int i = 0; i <= suffix - suffixes; i++)
+			if (__builtin_mul_overflow(v, unit, &v))
+				return false;
+	} else if (*end) {
+		return false;
+	}
+	*out = v;
+	return true;
+}
+
+static int set_ram(struct machine_config *cfg, const char *arg)
+{
+	if (!parse_number(arg, 1024, &cfg->ram))
+		return fail("--ram %s: not a size (like 512M)", arg);
+	if (cfg->ram < MIN_RAM || cfg->ram > MAX_RAM)
+		return fail("--ram %s: must be from 16M to 64G", arg);
+	if (cfg->ram % RAM_GRANULE)
+		return fail("--ram %s: must be a multiple of 2M", arg);
+	return -1;
+}
+
+static int set_cpus(struct machine_config *cfg, const char *arg)
+{
+	u64 n;
+
+	if (!parse_number(arg, 0, &n) || n < 1)
+		return fail("--cpus %s: not a number of processors", arg);
+	if (n > 1) {
+		fail("--cpus %s: more than one processor is not implemented", arg);
+		return STATUS_UNIMPLEMENTED;
+	}
+	cfg->cpus = (unsigned)n;
+	return -1;
+}
+
+static int set_serial(struct machine_config *cfg, unsigned i, const char *arg)
+{
+	bool ok = strcmp(arg, "stdio") == 0 || strcmp(arg, "null") == 0 || (strncmp(arg, "file:", 5) == 0 && arg[5]) ||
+		  (strncmp(arg, "in:", 3) == 0 && arg[3] && arg[3] != ',') || (strncmp(arg, "out:", 4) == 0 && arg[4]);
+
+	if (!ok)
+		return fail("--serial%s %s: not stdio, null, file:PATH or in:PATH,out:PATH", i ? "2" : "", arg);
+	cfg->serial[i] = arg;
+	return -1;
+}
+
+static int set_u64(u64 *out, const char *name, const char *arg, u64 unit)
+{
+	return parse_number(arg, unit, out) ? -1 : fail("%s %s: not a number", name, arg);
+}
+
+static int set_costs(struct machine_config *cfg, const char *arg)
+{
+	if (!cost_table_find(arg))
+		return fail("--costs %s: no such table", arg);
+	cfg->costs = arg;
+	return -1;
+}
+
+static int set_option(struct machine_config *cfg, int id, const char *arg)
+{
+	switch ((enum option_id)id) {
+	case OPT_KERNEL: cfg->kernel = arg; return -1;
+	case OPT_INITRD: cfg->initrd = arg; return -1;
+	case OPT_APPEND: cfg->append = arg; return -1;
+	case OPT_RAM: return set_ram(cfg, arg);
+	case OPT_CPUS: return set_cpus(cfg, arg);
+	case OPT_SERIAL: return set_serial(cfg, 0, arg);
+	case OPT_SERIAL2: return set_serial(cfg, 1, arg);
+	case OPT_STATS: cfg->stats = arg; return -1;
+	case OPT_SNAPSHOT_TO: cfg->snapshot_to = arg; return -1;
+	case OPT_SNAPSHOT_EXIT: cfg->snapshot_exit = true; return -1;
+	case OPT_RESUME: cfg->resume = arg; return -1;
+	case OPT_COSTS: return set_costs(cfg, arg);
+	case OPT_SEED: return set_u64(&cfg->seed, "--seed", arg, 0);
+	case OPT_EPOCH: return set_u64(&cfg->epoch, "--epoch", arg, 0);
+	case OPT_MAX_CYCLES: return set_u64(&cfg->max_cycles, "--max-cycles", arg, 1000);
+	case OPT_QUIET: cfg->quiet = true; return -1;
+	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
+	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
+	}
+	return STATUS_USAGE;
+}
+
+static int check_together(const struct machine_config *cfg)
+{
+	if (!cfg->kernel && !cfg->resume)
+		return fail("--kernel: missing (or --resume); see --help");
+	if (cfg->kernel && cfg->resume)
+		return fail("--resume: excludes --kernel");
+	if (cfg->resume && (cfg->initrd || cfg->append))
+		return fail("--resume: excludes --initrd and --append");
+	if (cfg->snapshot_exit && !cfg->snapshot_to)
+		return fail("--snapshot-exit: needs --snapshot-to");
+	if (strcmp(cfg->serial[0], "stdio") == 0 && strcmp(cfg->serial[1], "stdio") == 0)
+		return fail("--serial2 stdio: the first port has it already");
+	return -1;
+}
+
+static int unknown_option(int id, char **argv)
+{
+	const char *arg = argv[optind - 1];
+
+	if (id == ':')
+		return fail("%s: needs an argument", arg);
+	return fail("%s: no such option; see --help", arg);
+}
+
+int config_parse(int argc, char **argv, struct machine_config *cfg)
+{
+	int id;
+
+	*cfg = (struct machine_config){ .ram = DEFAULT_RAM, .cpus = 1, .costs = "broadwell", .seed = 1, .epoch = DEFAULT_EPOCH,
+		.serial = { "stdio", "null" } };
+	optind = 0; /* a full reset of getopt: tests parse many command lines */
+	while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		int status = id == '?' || id == ':' ? unknown_option(id, argv) : set_option(cfg, id, optarg);
+
+		if (status >= 0)
+			return status;
+	}
+	if (optind < argc)
+		return fail("%s: unexpected argument; see --help", argv[optind]);
+	return check_together(cfg);
+}

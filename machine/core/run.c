@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The machine's life: made, run, stopped. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "machine/boot/boot.h"
+#include "machine/core/config.h"
+#include "machine/core/machine.h"
+#include "machine/core/snapshot.h"
+#include "machine/cpu/cpu.h"
+#include "machine/dev/dev.h"
+#include "machine/oracle/oracle.h"
+
+/* Host input is looked at this often (1 ms of virtual time); it bounds a deadline, which the guest cannot see. */
+#define POLL_CYCLES (TSC_HZ / 1000)
+
+static u64 host_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+}
+
+u64 machine_now(const struct machine *m)
+{
+	return m->cpu[0] ? cpu_now(m->cpu[0]) : 0;
+}
+
+static int make_cpus(struct machine *m, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		m->cpu[i] = cpu_new(m, i);
+		if (!m->cpu[i]) {
+			fprintf(stderr, "ooh-machine: cpu %u: out of memory\n", i);
+			return STATUS_ENVIRONMENT;
+		}
+		m->ncpus = i + 1;
+	}
+	return STATUS_OK;
+}
+
+static int start_guest(struct machine *m, const struct machine_config *cfg)
+{
+	int status;
+
+	if (cfg->resume) {
+		status = snapshot_load(m, cfg->resume) ? STATUS_ENVIRONMENT : STATUS_OK;
+		m->insns_at_start = m->stat[STAT_INSNS];
+		return status;
+	}
+	status = boot_load(m, cfg);
+	memset(m->stat, 0, sizeof(m->stat)); /* the loader's own stores are nobody's */
+	return status;
+}
+
+int machine_init(struct machine *m, struct machine_config *cfg)
+{
+	int status;
+
+	memset(m, 0, sizeof(*m));
+	if (cfg->resume && snapshot_read_config(cfg->resume, cfg) != 0)
+		return STATUS_ENVIRONMENT;
+	m->cfg = cfg;
+	m->seed = cfg->seed;
+	m->host_start_ns = host_ns();
+	m->costs = cost_table_find(cfg->costs);
+	if (!bus_init(m, cfg->ram)) {
+		fprintf(stderr, "ooh-machine: --ram %llu MiB: %s\n", (unsigned long long)(cfg->ram >> 20), strerror(errno));
+		return STATUS_ENVIRONMENT;
+	}
+	if (oracle_init(m) != 0) {
+		fprintf(stderr, "ooh-machine: oracle: out of memory\n");
+		return STATUS_ENVIRONMENT;
+	}
+	status = make_cpus(m, cfg->cpus);
+	if (status)
+		return status;
+	if (dev_init(m, cfg) != 0)
+		return STATUS_ENVIRONMENT;
+	for (unsigned i = 0; i < m->ncpus; i++)
+		cpu_reset(m->cpu[i]);
+	return start_guest(m, cfg);
+}
+
+static u64 next_limit(const struct machine *m, u64 now)
+{
+	u64 limit = now + POLL_CYCLES;
+
+	if (m->cfg->max_cycles && m->cfg->max_cycles < limit)
+		limit = m->cfg->max_cycles;
+	return limit;
+}
+
+static void take_snapshot(struct machine *m)
+{
+	const char *dir = m->snapshot_wanted;
+	int err;
+
+	m->snapshot_wanted = NULL;
+	err = snapshot_save(m, dir);
+	if (err)
+		machine_stop(m, STATUS_ENVIRONMENT, "the snapshot could not be saved");
+	else if (m->cfg->snapshot_exit)
+		machine_stop(m, STATUS_OK, "snapshot saved");
+}
+
+int machine_run(struct machine *m)
+{
+	struct cpu *c = m->cpu[0];
+
+	while (!m->stop) {
+		u64 now = cpu_now(c);
+
+		clock_run_due(m, now);
+		if (m->cfg->max_cycles && now >= m->cfg->max_cycles) {
+			machine_stop(m, STATUS_LIMIT, "--max-cycles reached");
+			break;
+		}
+		clock_plan(c, next_limit(m, now));
+		cpu_run(c);
+		dev_poll(m);
+		if (m->snapshot_wanted)
+			take_snapshot(m);
+	}
+	return m->exit_status;
+}

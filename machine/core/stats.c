@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "machine/core/stats.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "arch/exit_reasons.h"
+#include "machine/core/config.h"
+#include "machine/core/machine.h"
+
+static const struct { const char *name, *text; } counters[STAT_COUNT] = {
+#define COUNTER(name, text) { #name, text },
+#include "machine/core/counters.def"
+#undef COUNTER
+};
+
+static double seconds_since(u64 start_ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)((u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec - start_ns) / 1e9;
+}
+
+static void json_string(FILE *f, const char *s)
+{
+	if (!s) {
+		fputs("null", f);
+		return;
+	}
+	fputc('"', f);
+	for (; *s; s++) {
+		unsigned char ch = (unsigned char)*s;
+
+		if (ch == '"' || ch == '\\')
+			fprintf(f, "\\%c", ch);
+		else if (ch < 0x20)
+			fprintf(f, "\\u%04x", ch);
+		else
+			fputc(ch, f);
+	}
+	fputc('"', f);
+}
+
+static void write_config(FILE *f, const struct machine_config *cfg)
+{
+	fprintf(f, "  \"config\": {\"kernel\": ");
+	json_string(f, cfg->kernel);
+	fprintf(f, ", \"initrd\": ");
+	json_string(f, cfg->initrd);
+	fprintf(f, ", \"append\": ");
+	json_string(f, cfg->append);
+	fprintf(f, ", \"resume\": ");
+	json_string(f, cfg->resume);
+	fprintf(f, ", \"ram\": %llu, \"cpus\": %u, \"seed\": %llu, \"epoch\": %llu},\n", (unsigned long long)cfg->ram, cfg->cpus,
+		(unsigned long long)cfg->seed, (unsigned long long)cfg->epoch);
+}
+
+static void write_times(FILE *f, struct machine *m)
+{
+	u64 cycles = machine_now(m);
+	double host = seconds_since(m->host_start_ns);
+	u64 here = m->stat[STAT_INSNS] - m->insns_at_start;
+
+	fprintf(f, "  \"cycles\": %llu,\n  \"tsc_hz\": %llu,\n  \"virtual_seconds\": %.9f,\n", (unsigned long long)cycles,
+		(unsigned long long)TSC_HZ, (double)cycles / (double)TSC_HZ);
+	fprintf(f, "  \"host_seconds\": %.6f,\n  \"host_mips\": %.3f,\n", host, host > 0 ? (double)here / host / 1e6 : 0.0);
+}
+
+static void write_exits(FILE *f, const struct machine *m)
+{
+	const char *sep = "";
+
+	fprintf(f, "  \"exits\": [");
+	for (unsigned i = 0; i < EXIT_REASON_SLOTS; i++) {
+		if (!m->exits[i])
+			continue;
+		fprintf(f, "%s\n    {\"reason\": \"%s\", \"number\": %u, \"count\": %llu, \"cycles\": %llu}", sep, exit_reason_name(i), i,
+			(unsigned long long)m->exits[i], (unsigned long long)m->exit_cycles[i]);
+		sep = ",";
+	}
+	fprintf(f, "%s],\n", *sep ? "\n  " : "");
+}
+
+static void write_costs(FILE *f, const struct cost_table *t)
+{
+	fprintf(f, "  \"costs\": {\"table\": \"%s\", \"rows\": [", t->name);
+	for (unsigned k = 0; k < COST_COUNT; k++) {
+		fprintf(f, "%s\n    {\"name\": \"%s\", \"cycles\": %u, \"source\": ", k ? "," : "", cost_name(k), t->cycles[k]);
+		json_string(f, cost_source(k));
+		fputc('}', f);
+	}
+	fprintf(f, "\n  ]}\n");
+}
+
+static void write_all(FILE *f, struct machine *m)
+{
+	fprintf(f, "{\n  \"format\": 1,\n  \"status\": %d,\n  \"stop\": ", m->exit_status);
+	json_string(f, m->stop_reason);
+	fprintf(f, ",\n");
+	write_config(f, m->cfg);
+	write_times(f, m);
+	fprintf(f, "  \"counters\": {");
+	for (unsigned i = 0; i < STAT_COUNT; i++)
+		fprintf(f, "%s\n    \"%s\": %llu", i ? "," : "", counters[i].name, (unsigned long long)m->stat[i]);
+	fprintf(f, "\n  },\n  \"counters_text\": {");
+	for (unsigned i = 0; i < STAT_COUNT; i++)
+		fprintf(f, "%s\n    \"%s\": \"%s\"", i ? "," : "", counters[i].name, counters[i].text);
+	fprintf(f, "\n  },\n");
+	write_exits(f, m);
+	write_costs(f, m->costs);
+	fprintf(f, "}\n");
+}
+
+bool stats_write(struct machine *m, const char *path)
+{
+	FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+	bool ok;
+
+	if (!f) {
+		fprintf(stderr, "ooh-machine: %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	write_all(f, m);
+	ok = fflush(f) == 0 && !ferror(f);
+	if (f != stdout && fclose(f) != 0)
+		ok = false;
+	if (!ok)
+		fprintf(stderr, "ooh-machine: %s: %s\n", path, strerror(errno));
+	return ok;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a run ends: by the guest's wish, or because the machine cannot go on. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "machine/core/machine.h"
+#include "machine/cpu/cpu.h"
+
+void machine_stop(struct machine *m, int status, const char *reason)
+{
+	if (m->stop)
+		return; /* the first reason is the true one */
+	m->stop = true;
+	m->exit_status = status;
+	m->stop_reason = reason;
+	for (unsigned i = 0; i < m->ncpus; i++)
+		cpu_kick(m->cpu[i], PEND_STOP);
+}
+
+static void print_code_bytes(struct cpu *c)
+{
+	u64 lin = c->code_size == 64 ? c->rip : c->seg[CS].base + c->rip;
+	u64 ept = c->vmx.nonroot && c->vmx.ept ? c->vmx.eptp : 0;
+
+	for (unsigned i = 0; i < 15; i++) {
+		hpa_t a = { lin + i };
+		const u8 *p;
+
+		if ((c->cr0 >> 31) & 1 || ept)
+			if (!mmu_peek(c->m, c->cr3, ept, lin + i, &a, NULL))
+				break;
+		p = bus_ram(&c->m->bus, a);
+		if (!p)
+			break;
+		fprintf(stderr, " %02x", *p);
+	}
+}
+
+_Noreturn void machine_unimplemented(struct cpu *c, const struct op *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (o)
+		cpu_sync(c, o);
+	fprintf(stderr, "ooh-machine: not implemented: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n  cpu %u, rip %04x:%016llx, cpl %u, %u-bit, cr0 %llx, cr3 %llx, cr4 %llx, efer %llx, %s%s, cycle %llu\n  bytes",
+		c->id, c->seg[CS].sel, (unsigned long long)c->rip, c->cpl, c->code_size, (unsigned long long)c->cr0,
+		(unsigned long long)c->cr3, (unsigned long long)c->cr4, (unsigned long long)c->efer,
+		c->vmx.on ? "vmx " : "", c->vmx.nonroot ? "non-root" : "root", (unsigned long long)cpu_now(c));
+	print_code_bytes(c);
+	fprintf(stderr, "\n");
+	machine_stop(c->m, STATUS_UNIMPLEMENTED, "not implemented");
+	cpu_unwind(c, UNWIND_RESUME);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The list of devices, and the interrupt lines between them. */
+#include "machine/dev/dev.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "machine/core/config.h"
+#include "machine/core/snapshot.h"
+#include "machine/cpu/cpu.h"
+#include "machine/dev/apic.h"
+#include "machine/dev/devices.h"
+
+#define ISA_LINES 16
+#define PIT_PIN 2 /* the MADT overrides IRQ 0 to pin 2: pin 0 is the 8259's output */
+#define MAX_WAIT_MS 1000
+#define CYCLES_PER_MS (TSC_HZ / 1000)
+
+static volatile sig_atomic_t terminated;
+
+static void on_signal(int sig)
+{
+	terminated = sig;
+}
+
+/* The terminal must be given back, and --stats written, when the machine is told to end. */
+static void catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static bool init_serials(struct machine *m, const struct machine_config *cfg)
+{
+	static const struct { u16 base; u8 irq; } ports[SERIALS] = { { 0x3f8, 4 }, { 0x2f8, 3 } };
+	struct devices *d = m->dev;
+
+	for (unsigned i = 0; i < SERIALS; i++)
+		d->chardev[i].in = d->chardev[i].out = -1;
+	for (unsigned i = 0; i < SERIALS; i++) {
+		if (!chardev_open(&d->chardev[i], cfg->serial[i]))
+			return false;
+		uart_init(&d->uart[i], m, &d->chardev[i], ports[i].base, ports[i].irq);
+	}
+	return true;
+}
+
+static bool init_apics(struct machine *m)
+{
+	for (unsigned i = 0; i < m->ncpus; i++)
+		if (!m->cpu[i]->apic && !(m->cpu[i]->apic = apic_new(m->cpu[i])))
+			return false;
+	return true;
+}
+
+int dev_init(struct machine *m, const struct machine_config *cfg)
+{
+	struct devices *d = calloc(1, sizeof(*d));
+
+	if (!d || !init_apics(m)) {
+		fprintf(stderr, "ooh-machine: devices: out of memory\n");
+		free(d);
+		return -ENOMEM;
+	}
+	d->m = m;
+	m->dev = d;
+	pic_init(&d->pic, m);
+	ioapic_init(&d->ioapic, m);
+	pit_init(&d->pit, m);
+	rtc_init(&d->rtc, m, cfg->epoch);
+	fwcfg_init(&d->fwcfg, m);
+	pm_init(&d->pm, m);
+	pci_init(&d->pci, m);
+	board_init(&d->board, m);
+	ctl_init(&d->ctl, m);
+	if (!init_serials(m, cfg))
+		return -EIO;
+	catch_signals();
+	d->ready = true;
+	return 0;
+}
+
+void irq_set(struct machine *m, unsigned irq, bool level)
+{
+	struct devices *d = m->dev;
+
+	if (irq < ISA_LINES)
+		pic_set(&d->pic, irq, level);
+	ioapic_set(&d->ioapic, irq == 0 ? PIT_PIN : irq, level);
+}
+
+static void host_input(struct machine *m, int ms)
+{
+	struct devices *d = m->dev;
+
+	for (unsigned i = 0; i < SERIALS; i++) {
+		chardev_poll(&d->chardev[i], ms);
+		if (d->chardev[i].quit)
+			machine_stop(m, STATUS_INTERRUPTED, "ended by Ctrl-A x");
+		if (d->chardev[i].polled)
+			uart_input(&d->uart[i]);
+	}
+	if (terminated)
+		machine_stop(m, STATUS_INTERRUPTED, "ended by a signal");
+}
+
+void dev_poll(struct machine *m)
+{
+	struct devices *d = m->dev;
+
+	for (unsigned i = 0; i < SERIALS; i++)
+		chardev_flush(&d->chardev[i]);
+	host_input(m, 0);
+}
+
+/* The serial port whose input may end a wait, NULL if there is none. */
+static const struct chardev *waker(const struct devices *d)
+{
+	for (unsigned i = 0; i < SERIALS; i++)
+		if (chardev_may_wake(&d->chardev[i]))
+			return &d->chardev[i];
+	return NULL;
+}
+
+/*
+ * With a person at the terminal an idle guest sleeps in real time, as long as *until says; else virtual time jumps to the next
+ * timer. Returns milliseconds to wait; *until is how far time goes after that.
+ */
+static int wait_ms(const struct machine *m, const struct chardev *ch, u64 *until)
+{
+	u64 now = machine_now(m), ms;
+
+	if (!ch->tty)
+		return *until == CYCLES_NONE ? MAX_WAIT_MS : 0;
+	if (*until != CYCLES_NONE && *until <= now)
+		return 0;
+	ms = (*until - now) / CYCLES_PER_MS;
+	if (ms > MAX_WAIT_MS) {
+		ms = MAX_WAIT_MS;
+		*until = now + ms * CYCLES_PER_MS;
+	}
+	return (int)ms;
+}
+
+bool dev_idle_wait(struct machine *m, u64 until)
+{
+	const struct chardev *ch = waker(m->dev);
+	u64 limit = m->cfg->max_cycles ? m->cfg->max_cycles : CYCLES_NONE;
+
+	dev_poll(m);
+	if (m->stop)
+		return true;
+	if (!ch && until == CYCLES_NONE)
+		return false;
+	if (ch)
+		host_input(m, wait_ms(m, ch, &until));
+	/* The run loop's deadline is a short one, for polling: an idle CPU need not stop there. */
+	if (until != CYCLES_NONE)
+		clock_plan(m->cpu[0], until < limit ? until : limit);
+	return true;
+}
+
+void dev_close(struct machine *m)
+{
+	for (unsigned i = 0; m->dev && i < SERIALS; i++)
+		chardev_close(&m->dev->chardev[i]);
+}
+
+void dev_snap(struct machine *m, struct snap *s)
+{
+	struct devices *d = m->dev;
+
+	pic_snap(&d->pic, s);
+	ioapic_snap(&d->ioapic, s);
+	pit_snap(&d->pit, s);
+	rtc_snap(&d->rtc, s);
+	fwcfg_snap(&d->fwcfg, s);
+	pm_snap(&d->pm, s);
+	pci_snap(&d->pci, s);
+	board_snap(&d->board, s);
+	ctl_snap(&d->ctl, s);
+	for (unsigned i = 0; i < SERIALS; i++) {
+		uart_snap(&d->uart[i], s);
+		if (snap_restoring(s))
+			uart_input(&d->uart[i]);
+	}
+}
