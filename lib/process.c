@@ -82,8 +82,14 @@ static int freeze_thread(struct process *p, pid_t tid)
 		p->frozen = v;
 		p->cap_frozen = cap;
 	}
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL))
-		return errno == EPERM ? -EBUSY : -errno;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
+		uint64_t entry;
+
+		if (errno != EPERM)
+			return -errno;
+		/* Either somebody else traces it, or it is a zombie: then its address space is gone. */
+		return process_pagemap(p, 0, &entry, 1) == -ESRCH ? -ESRCH : -EBUSY;
+	}
 	p->frozen[p->nfrozen++] = tid;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -errno;
