@@ -47,6 +47,16 @@ bool cpuid_has(const struct cpu *c, enum cpu_feature f);
  * inside the shadow sees it set). MOV SS in the shadow of a MOV SS sets none.
  */
 
+/*
+ * VM-entry event injection: delivers without looking at the exception bitmap, leaving CR2, DR6 and the pushed RF as they are
+ * (SDM 3C "Vectored-Event Injection"). A fault inside unwinds with c->delivering set, as for any event.
+ */
+void sys_deliver_injected(struct cpu *c, const struct event *e);
+/* INIT: like cpu_reset(), but MSRs, FPU, TSC and caches stay. SDM 3A table 10-1. The CPU then waits for a SIPI unless it is the BSP. */
+void sys_init(struct cpu *c);
+/* Start-up IPI: CS:IP = vector * 100H : 0, active. */
+void sys_sipi(struct cpu *c, u8 vector);
+
 /* PAE: reads the four PDPTEs that cr3 points to; false if a present one has reserved bits set (#GP for a MOV, failed VM entry). */
 bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 

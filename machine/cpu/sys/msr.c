@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Model-specific registers. A row a register: what it reads, what a write does. What has no row is #GP. Source: SDM 4.
+ * There is no firmware: what a BIOS sets up (MTRRs, FEATURE_CONTROL) stands in reset.c.
+ */
+#include "arch/msrs.h"
+#include "arch/vmx.h"
+#include "machine/cpu/sys/msr.h"
+#include "machine/cpu/sys/priv.h"
+#include "machine/dev/apic.h"
+#include "machine/vmx/vmx.h"
+
+#define MICROCODE 0x0b000040ull
+#define MTRR_VARIABLE 10
+#define SPEC_CTRL_BITS 7ull /* IBRS, STIBP, SSBD */
+
+/*
+ * Not affected by: RDCL, L1TF, SSB, MDS, page-size-change MCE, TAA, MMIO stale data (3 bits), BHI, post-barrier RSB, GDS, RFDS, ITS;
+ * and enhanced IBRS. SDM 4 table 2-2, IA32_ARCH_CAPABILITIES.
+ */
+#define ARCH_CAPABILITIES (BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6) | BIT64(8) | BIT64(13) | BIT64(14) | \
+			   BIT64(15) | BIT64(20) | BIT64(24) | BIT64(26) | BIT64(27) | BIT64(62))
+
+typedef bool msr_write_fn(struct cpu *c, u64 v);
+typedef u64 msr_read_fn(struct cpu *c);
+
+bool sys_pat_valid(u64 v)
+{
+	for (unsigned i = 0; i < 64; i += 8) {
+		unsigned type = (unsigned)bits(v, i + 7, i);
+
+		if (type > MEMTYPE_UC_MINUS || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
+static bool mtrr_type_ok(unsigned type)
+{
+	return type <= MEMTYPE_WB && type != 2 && type != 3;
+}
+
+bool sys_efer_valid(u64 v)
+{
+	return !(v & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE));
+}
+
+/* --- writes with a meaning of their own --- */
+
+static bool write_efer(struct cpu *c, u64 v)
+{
+	u64 changed = (v ^ c->efer) & ~EFER_LMA;
+
+	if (!sys_efer_valid(v) || ((changed & EFER_LME) && (c->cr0 & CR0_PG)))
+		return false;
+	c->efer ^= changed; /* LMA is read-only */
+	if (changed & EFER_NXE)
+		mmu_flush_all(c);
+	mmu_update_mode(c);
+	return true;
+}
+
+static void shift_tsc(struct cpu *c, u64 delta)
+{
+	c->tsc_offset += delta;
+	c->tsc_adjust += delta;
+	apic_tsc_changed(c->apic);
+}
+
+static bool write_tsc(struct cpu *c, u64 v)
+{
+	shift_tsc(c, v - cpu_rdtsc(c));
+	return true;
+}
+
+static bool write_tsc_adjust(struct cpu *c, u64 v)
+{
+	shift_tsc(c, v - c->tsc_adjust);
+	return true;
+}
+
+static bool write_pat(struct cpu *c, u64 v)
+{
+	if (!sys_pat_valid(v))
+		return false;
+	c->pat = v;
+	return true;
+}
+
+static bool write_misc_enable(struct cpu *c, u64 v)
+{
+	if ((v ^ c->misc_enable) & ~MISC_ENABLE_FAST_STRINGS)
+		return false;
+	c->misc_enable = v;
+	return true;
+}
+
+static bool write_mtrr_def(struct cpu *c, u64 v)
+{
+	if ((v & ~(MTRR_DEF_TYPE | MTRR_DEF_FE | MTRR_DEF_E)) || !mtrr_type_ok((unsigned)(v & MTRR_DEF_TYPE)))
+		return false;
+	c->mtrr_def = v;
+	return true;
+}
+
+static bool write_spec_ctrl(struct cpu *c, u64 v)
+{
+	if (v & ~SPEC_CTRL_BITS)
+		return false;
+	c->spec_ctrl = v;
+	return true;
+}
+
+static bool write_tsc_aux(struct cpu *c, u64 v)
+{
+	if (v >> 32)
+		return false;
+	c->tsc_aux = v;
+	return true;
+}
+
+/* No last-branch records and no branch trace: no bit of IA32_DEBUGCTL can be set. */
+static bool write_zero(struct cpu *c, u64 v)
+{
+	(void)c;
+	return v == 0;
+}
+
+/* IA32_PRED_CMD, IA32_FLUSH_CMD: one command bit; the model has neither predictors nor caches. */
+static bool write_command(struct cpu *c, u64 v)
+{
+	(void)c;
+	return v <= 1;
+}
+
+static bool write_ignored(struct cpu *c, u64 v)
+{
+	(void)c;
+	(void)v;
+	return true;
+}
+
+static bool write_lstar(struct cpu *c, u64 v)
+{
+	if (!sys_canonical(v))
+		return false;
+	c->lstar = v;
+	return true;
+}
+
+static bool write_fmask(struct cpu *c, u64 v)
+{
+	c->fmask = (u32)v;
+	return true;
+}
+
+/* --- rows --- */
+
+enum kind {
+	MSR_CONST, /* reads value; a write is #GP */
+	MSR_PLAIN, /* field, any value */
+	MSR_CANON, /* field, canonical addresses only */
+	MSR_SPECIAL, /* field for reads, or value if there is none; write() */
+	MSR_WRITE_ONLY,
+};
+
+struct row {
+	u32 index;
+	enum kind kind;
+	u16 field; /* offset in struct cpu; 0: none */
+	u64 value;
+	msr_write_fn *write;
+};
+
+#define FIELD(member) (u16)offsetof(struct cpu, member)
+_Static_assert(offsetof(struct cpu, seg) < 65536 && offsetof(struct cpu, fpu) < 65536, "offsets in 16 bits");
+
+static const struct row rows[] = {
+	{ IA32_P5_MC_ADDR, MSR_CONST, 0, 0, NULL },
+	{ IA32_P5_MC_TYPE, MSR_CONST, 0, 0, NULL },
+	{ IA32_PLATFORM_ID, MSR_CONST, 0, 0, NULL },
+	{ MSR_SMI_COUNT, MSR_CONST, 0, 0, NULL },
+	{ IA32_FEATURE_CONTROL, MSR_SPECIAL, FIELD(feature_control), 0, NULL },
+	{ IA32_TSC_ADJUST, MSR_SPECIAL, FIELD(tsc_adjust), 0, write_tsc_adjust },
+	{ IA32_SPEC_CTRL, MSR_SPECIAL, FIELD(spec_ctrl), 0, write_spec_ctrl },
+	{ IA32_PRED_CMD, MSR_WRITE_ONLY, 0, 0, write_command },
+	{ IA32_BIOS_UPDT_TRIG, MSR_WRITE_ONLY, 0, 0, write_ignored },
+	{ IA32_BIOS_SIGN_ID, MSR_SPECIAL, 0, MICROCODE << 32, write_ignored },
+	{ MSR_PLATFORM_INFO, MSR_CONST, 0, (TSC_HZ / 100000000) << 8, NULL },
+	{ IA32_MTRRCAP, MSR_CONST, 0, MTRR_VARIABLE | MTRRCAP_FIX | MTRRCAP_WC, NULL },
+	{ IA32_ARCH_CAPABILITIES, MSR_CONST, 0, ARCH_CAPABILITIES, NULL },
+	{ IA32_FLUSH_CMD, MSR_WRITE_ONLY, 0, 0, write_command },
+	{ IA32_SYSENTER_CS, MSR_PLAIN, FIELD(sysenter_cs), 0, NULL },
+	{ IA32_SYSENTER_ESP, MSR_CANON, FIELD(sysenter_esp), 0, NULL },
+	{ IA32_SYSENTER_EIP, MSR_CANON, FIELD(sysenter_eip), 0, NULL },
+	{ IA32_MCG_CAP, MSR_CONST, 0, 0, NULL }, /* no banks */
+	{ IA32_MCG_STATUS, MSR_SPECIAL, 0, 0, write_zero },
+	{ IA32_MISC_ENABLE, MSR_SPECIAL, FIELD(misc_enable), 0, write_misc_enable },
+	{ IA32_DEBUGCTL, MSR_SPECIAL, FIELD(debugctl), 0, write_zero },
+	{ IA32_PAT, MSR_SPECIAL, FIELD(pat), 0, write_pat },
+	{ IA32_MTRR_DEF_TYPE, MSR_SPECIAL, FIELD(mtrr_def), 0, write_mtrr_def },
+	{ IA32_EFER, MSR_SPECIAL, FIELD(efer), 0, write_efer },
+	{ IA32_STAR, MSR_PLAIN, FIELD(star), 0, NULL },
+	{ IA32_LSTAR, MSR_SPECIAL, FIELD(lstar), 0, write_lstar },
+	{ IA32_CSTAR, MSR_CANON, FIELD(cstar), 0, NULL },
+	{ IA32_FMASK, MSR_SPECIAL, FIELD(fmask), 0, write_fmask },
+	{ IA32_FS_BASE, MSR_CANON, FIELD(seg[FS].base), 0, NULL },
+	{ IA32_GS_BASE, MSR_CANON, FIELD(seg[GS].base), 0, NULL },
+	{ IA32_KERNEL_GS_BASE, MSR_CANON, FIELD(kernel_gs_base), 0, NULL },
+	{ IA32_TSC_AUX, MSR_SPECIAL, FIELD(tsc_aux), 0, write_tsc_aux },
+};
+
+static const struct row *find_row(u32 index)
+{
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].index == index)
+			return &rows[i];
+	return NULL;
+}
+
+static u64 *row_field(struct cpu *c, const struct row *r)
+{
+	return (u64 *)(void *)((char *)c + r->field);
+}
+
+static bool row_read(struct cpu *c, const struct row *r, u64 *value)
+{
+	if (r->kind == MSR_WRITE_ONLY)
+		return false;
+	*value = r->field ? *row_field(c, r) : r->value;
+	return true;
+}
+
+static bool row_write(struct cpu *c, const struct row *r, u64 v)
+{
+	switch (r->kind) {
+	case MSR_CANON:
+		if (!sys_canonical(v))
+			return false;
+		/* fallthrough */
+	case MSR_PLAIN:
+		*row_field(c, r) = v;
+		return true;
+	case MSR_SPECIAL:
+	case MSR_WRITE_ONLY:
+		return r->write && r->write(c, v);
+	case MSR_CONST:
+		break;
+	}
+	return false;
+}
+
+/* --- MTRR ranges --- */
+
+static u64 *mtrr_fixed(struct cpu *c, u32 index)
+{
+	switch (index) {
+	case IA32_MTRR_FIX64K_00000:
+		return &c->mtrr_fix[0];
+	case IA32_MTRR_FIX16K_80000:
+	case IA32_MTRR_FIX16K_A0000:
+		return &c->mtrr_fix[1 + index - IA32_MTRR_FIX16K_80000];
+	default:
+		if (index >= IA32_MTRR_FIX4K_C0000 && index <= IA32_MTRR_FIX4K_F8000)
+			return &c->mtrr_fix[3 + index - IA32_MTRR_FIX4K_C0000];
+		return NULL;
+	}
+}
+
+static u64 *mtrr_variable(struct cpu *c, u32 index)
+{
+	if (index < IA32_MTRR_PHYSBASE0 || index >= IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE)
+		return NULL;
+	return &c->mtrr_var[index - IA32_MTRR_PHYSBASE0];
+}
+
+static bool write_mtrr_fixed(u64 *reg, u64 v)
+{
+	for (unsigned i = 0; i < 64; i += 8)
+		if (!mtrr_type_ok((unsigned)bits(v, i + 7, i)))
+			return false;
+	*reg = v;
+	return true;
+}
+
+static bool write_mtrr_variable(u64 *reg, u32 index, u64 v)
+{
+	u64 low = index & 1 ? MTRR_PHYSMASK_V : MTRR_DEF_TYPE;
+
+	if ((v & ~(low | (CPU_PHYS_MASK & ~PAGE_OFFSET_MASK))) || (!(index & 1) && !mtrr_type_ok((unsigned)(v & MTRR_DEF_TYPE))))
+		return false;
+	*reg = v;
+	return true;
+}
+
+static bool is_apic_msr(u32 index)
+{
+	return index == IA32_APIC_BASE || index == IA32_TSC_DEADLINE || (index >= IA32_X2APIC_BASE && index < IA32_X2APIC_BASE + 0x100);
+}
+
+static bool is_vmx_msr(u32 index)
+{
+	return index >= IA32_VMX_BASIC && index <= IA32_VMX_VMFUNC;
+}
+
+bool msr_read(struct cpu *c, u32 index, u64 *value)
+{
+	const struct row *r = find_row(index);
+	const u64 *range = mtrr_fixed(c, index) ? mtrr_fixed(c, index) : mtrr_variable(c, index);
+
+	if (r)
+		return row_read(c, r, value);
+	if (range) {
+		*value = *range;
+		return true;
+	}
+	if (index == IA32_TIME_STAMP_COUNTER) {
+		*value = cpu_rdtsc(c);
+		return true;
+	}
+	if (is_apic_msr(index))
+		return apic_msr_read(c->apic, index, value);
+	return is_vmx_msr(index) && vmx_msr_read(c, index, value);
+}
+
+bool msr_write(struct cpu *c, u32 index, u64 value)
+{
+	const struct row *r = find_row(index);
+
+	if (r)
+		return row_write(c, r, value);
+	if (mtrr_fixed(c, index))
+		return write_mtrr_fixed(mtrr_fixed(c, index), value);
+	if (mtrr_variable(c, index))
+		return write_mtrr_variable(mtrr_variable(c, index), index, value);
+	if (index == IA32_TIME_STAMP_COUNTER)
+		return write_tsc(c, value);
+	if (is_apic_msr(index))
+		return apic_msr_write(c->apic, index, value);
+	return is_vmx_msr(index) && vmx_msr_write(c, index, value);
+}
+
+/* What a BIOS leaves: write-back by default, UC for the VGA hole and the 1 GiB below 4 GiB, write-protected ROM area. */
+void msr_reset_mtrrs(struct cpu *c)
+{
+	static const u8 type[11] = { 6, 6, 0, 5, 5, 5, 5, 5, 5, 5, 5 };
+
+	c->mtrr_def = MEMTYPE_WB | MTRR_DEF_E | MTRR_DEF_FE;
+	for (unsigned i = 0; i < 11; i++)
+		c->mtrr_fix[i] = type[i] * 0x0101010101010101ull;
+	memset(c->mtrr_var, 0, sizeof(c->mtrr_var));
+	c->mtrr_var[0] = RAM_LOW_MAX | MEMTYPE_UC;
+	c->mtrr_var[1] = (CPU_PHYS_MASK & ~(0x100000000ull - RAM_LOW_MAX - 1)) | MTRR_PHYSMASK_V;
+}
