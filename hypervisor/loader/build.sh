@@ -9,4 +9,4 @@ mkdir -p "$out"
 for f; do
 	ln -sf "$src/hypervisor/$f" "$out/"
 done
-exec make -s -C "$kdir" M="$out" OOH_ROOT="$src" OOH_HV_IMAGE="$image" modules
+exec make -s -C "$kdir" M="$out" OOH_ROOT="$src" OOH_HV_IMAGE="$image" OOH_HV_SYMBOLS="${OOH_HV_SYMBOLS:-}" modules

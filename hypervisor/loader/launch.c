@@ -216,7 +216,7 @@ static int check_this_cpu(struct ooh_controls *c)
 		return -EPERM;
 	if (!fixed_bits_ok(read_cr0(), IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1) ||
 	    !fixed_bits_ok(__read_cr4() | X86_CR4_VMXE, IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1))
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	return ooh_controls(c);
 }
 

@@ -136,30 +136,34 @@ free:
 
 int ooh_hv_enable(void)
 {
-	int ret = 0;
+	int ret;
 
 	mutex_lock(&lock);
-	if (!active)
-		ret = enable_locked();
+	ret = active ? -EALREADY : enable_locked();
 	mutex_unlock(&lock);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(ooh_hv_enable);
 
+static int disable_locked(void)
+{
+	int ret = on_all_cpus(leave_all);
+
+	epoch++;
+	if (ret)
+		pr_crit("a CPU did not leave: error %d; the memory stays taken\n", ret);
+	else
+		ooh_memory_free(&setup);
+	pr_info("off\n");
+	return ret;
+}
+
 int ooh_hv_disable(void)
 {
-	int ret = 0;
+	int ret;
 
 	mutex_lock(&lock);
-	if (active) {
-		ret = on_all_cpus(leave_all);
-		epoch++;
-		if (ret)
-			pr_crit("a CPU did not leave: error %d; its memory stays taken\n", ret);
-		else
-			ooh_memory_free(&setup);
-		pr_info("off\n");
-	}
+	ret = active ? disable_locked() : -EALREADY;
 	mutex_unlock(&lock);
 	return ret;
 }
@@ -188,7 +192,7 @@ static long vmcall(unsigned int nr, u64 a, u64 b, u64 c)
 /* Leaving needs every CPU's stopper thread to run, so it cannot happen between the check and the call. */
 long ooh_hypercall(unsigned int nr, u64 a, u64 b, u64 c)
 {
-	long ret = -ENODEV;
+	long ret = OOH_HC_ENOSYS;
 
 	preempt_disable();
 	if (READ_ONCE(active))
@@ -278,11 +282,11 @@ static int __init ooh_hv_init(void)
 
 static void __exit ooh_hv_exit(void)
 {
-	int stuck = ooh_hv_disable();
+	int ret = ooh_hv_disable();
 
 	remove_guards();
 	debugfs_remove(debug_dir);
-	if (!stuck)
+	if (!ret || ret == -EALREADY)
 		free_pages((unsigned long)dump.data, DUMP_ORDER);
 }
 

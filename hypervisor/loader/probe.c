@@ -89,7 +89,7 @@ int ooh_controls(struct ooh_controls *c)
 
 	for (i = 0; i < ARRAY_SIZE(wishes); i++) {
 		if (missing_bits(&wishes[i]))
-			return -ENODEV;
+			return -EOPNOTSUPP;
 		*word[i] = grant(&wishes[i]);
 	}
 	return 0;
@@ -123,7 +123,7 @@ int ooh_probe(void)
 
 	if (!(cpuid_ecx(1) & BIT32(5))) {
 		pr_err("cannot enable: this CPU (or the machine below) has no VT-x\n");
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX)) {
 		pr_err("cannot enable: the firmware has locked VT-x off (IA32_FEATURE_CONTROL = %#llx)\n", control);
@@ -136,7 +136,7 @@ int ooh_probe(void)
 	list_missing(list, sizeof(list));
 	if (*list) {
 		pr_err("cannot enable: this CPU lacks %s\n", list);
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }
