@@ -56,6 +56,12 @@ static void fxsave(struct cpu *c, const struct op *o, bool wide)
 	st_buf(c, o, lin, buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
 }
 
+/* The instruction pointer register has 48 bits. */
+static u64 canonical(u64 v)
+{
+	return (u64)((s64)(v << 16) >> 16);
+}
+
 static void fxrstor(struct cpu *c, const struct op *o, bool wide)
 {
 	struct fpu_state *f = &c->fpu;
@@ -68,7 +74,7 @@ static void fxrstor(struct cpu *c, const struct op *o, bool wide)
 	if (h.mxcsr & ~MXCSR_VALID)
 		cpu_raise_err(c, o, VEC_GP, 0);
 	f->fop = h.fop & X87_FOP_MASK;
-	f->fip = wide ? h.fip : (u32)h.fip;
+	f->fip = wide ? canonical(h.fip) : (u32)h.fip;
 	f->fdp = wide ? h.fdp : (u32)h.fdp;
 	f->mxcsr = h.mxcsr;
 	x87_set_env(c, h.fcw, h.fsw, h.ftw);

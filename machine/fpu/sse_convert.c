@@ -77,7 +77,10 @@ DEFINE_TO_GPR(CVTTSS2SI, 4)
 DEFINE_TO_GPR(CVTSD2SI, 8)
 DEFINE_TO_GPR(CVTTSD2SI, 8)
 
-/* MMX source. With a memory operand CVTPI2PD leaves the x87 state alone. */
+/*
+ * MMX source. With a memory operand they leave the x87 state alone. Elsewhere the transition to MMX comes first: it is there even
+ * if the conversion then raises an exception.
+ */
 #define DEFINE_FROM_MMX_CORE(name)                                                                                     \
 	static vec128 name##_core(vec128 d, vec128 s, unsigned imm)                                                    \
 	{                                                                                                              \
@@ -98,17 +101,15 @@ HANDLER(cvtpi2ps_xy)
 {
 	mmx_check(c, o);
 	sse_check(c, o);
-	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PS_core);
 	mmx_enter(c);
+	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PS_core);
 	OP_NEXT(c, o);
 }
 
 HANDLER(cvtpi2ps_xm)
 {
-	mmx_check(c, o);
 	sse_check(c, o);
 	from_mmx(c, o, mmx_ld(c, o), CVTPI2PS_core);
-	mmx_enter(c);
 	OP_NEXT(c, o);
 }
 
@@ -116,8 +117,8 @@ HANDLER(cvtpi2pd_xy)
 {
 	mmx_check(c, o);
 	sse_check(c, o);
-	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PD_core);
 	mmx_enter(c);
+	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PD_core);
 	OP_NEXT(c, o);
 }
 
@@ -139,10 +140,8 @@ HANDLER(cvtpi2pd_xm)
 	}                                                                                                              \
 	static void name##_to(struct cpu *c, const struct op *o, vec128 s)                                             \
 	{                                                                                                              \
-		u64 r = fp_slow(c, o, s, s, 0, name##_core, TINY_NO)[0];                                                \
-                                                                                                                       \
 		mmx_enter(c);                                                                                          \
-		mmx_set(c, o->dst, r);                                                                                 \
+		mmx_set(c, o->dst, fp_slow(c, o, s, s, 0, name##_core, TINY_NO)[0]);                                    \
 	}                                                                                                              \
 	HANDLER(name##_yx)                                                                                             \
 	{                                                                                                              \

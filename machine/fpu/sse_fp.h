@@ -11,8 +11,14 @@
 /* One operation on the host, under the MXCSR that is loaded. Results other than vectors are in the low lanes. */
 typedef vec128 fp_core(vec128 d, vec128 s, unsigned imm);
 
-/* Lanes of the result that can underflow. */
-enum fp_tiny { TINY_NO, TINY_PS, TINY_PD, TINY_SS, TINY_SD };
+/* Lanes of the result that can underflow; and the operation, where a tiny result can be inexact (that of a sum never is). */
+enum fp_tiny {
+	TINY_NO, TINY_PS, TINY_PD, TINY_SS, TINY_SD,
+	TINY_LANES = 7,
+	TINY_MUL = 0x08,
+	TINY_DIV = 0x10,
+	TINY_NARROW = 0x20, /* double to single */
+};
 
 /* The way for any MXCSR: may raise #XM (or #UD without CR4.OSXMMEXCPT) and then has changed nothing but MXCSR's flags. */
 vec128 fp_slow(struct cpu *c, const struct op *o, vec128 d, vec128 s, unsigned imm, fp_core *core, enum fp_tiny tiny);

@@ -67,7 +67,8 @@ static void pointers(struct cpu *c, const struct op *o)
 	if (!(f->fsw & FSW_ES))
 		return;
 	f->fop = (u16)o->imm;
-	f->fdp = o->flags & OP_MEM ? op_ea(c, o) : 0;
+	if (o->flags & OP_MEM)
+		f->fdp = op_ea(c, o);
 }
 
 static void run(struct cpu *c, const struct op *o, x87_host *fn, void *mem, u32 *ax)
@@ -131,8 +132,8 @@ PLAIN_OPS(DEFINE_PLAIN)
 
 /* One explicit operand ST(i): the byte for i = 0. */
 #define STI_OPS(_)                                                                                                     \
-	_(FLD, 0xd9, 0xc0) _(FXCH, 0xd9, 0xc8) _(FST, 0xdd, 0xd0) _(FSTP, 0xdd, 0xd8) _(FSTPNCE, 0xd9, 0xd8)            \
-	_(FCOM, 0xd8, 0xd0) _(FCOMP, 0xd8, 0xd8) _(FUCOM, 0xdd, 0xe0) _(FUCOMP, 0xdd, 0xe8) _(FFREEP, 0xdf, 0xc0)
+	_(FXCH, 0xd9, 0xc8) _(FST, 0xdd, 0xd0) _(FSTP, 0xdd, 0xd8) _(FSTPNCE, 0xd9, 0xd8) _(FCOM, 0xd8, 0xd0)           \
+	_(FCOMP, 0xd8, 0xd8) _(FUCOM, 0xdd, 0xe0) _(FFREEP, 0xdf, 0xc0)
 #define DEFINE_STI(name, b0, b1)                                                                                       \
 	HOST(name##_st0_host, b0, b1)                                                                                  \
 	HOST(name##_st1_host, b0, b1 + 1)                                                                              \
@@ -146,6 +147,35 @@ PLAIN_OPS(DEFINE_PLAIN)
 		OP_NEXT(c, o);                                                                                         \
 	}
 STI_OPS(DEFINE_STI)
+
+/* Here the decoder names ST(0) first. */
+HOST(FUCOMP_st0_host, 0xdd, 0xe8)
+HOST(FUCOMP_st1_host, 0xdd, 0xe9)
+HANDLER(fucomp)
+{
+	x87_check(c, o);
+	if (o->src == 0)
+		run(c, o, FUCOMP_st0_host, NULL, NULL);
+	else
+		run_sti(c, o, o->src, FUCOMP_st1_host, NULL);
+	OP_NEXT(c, o);
+}
+
+/* FLD ST(7) pushes onto its own source: that one cannot be moved to ST(1). */
+HOST(FLD_st0_host, 0xd9, 0xc0)
+HOST(FLD_st1_host, 0xd9, 0xc1)
+HOST(FLD_st7_host, 0xd9, 0xc7)
+HANDLER(fld_sti)
+{
+	x87_check(c, o);
+	if (o->dst == 0)
+		run(c, o, FLD_st0_host, NULL, NULL);
+	else if (o->dst == 7)
+		run(c, o, FLD_st7_host, NULL, NULL);
+	else
+		run_sti(c, o, o->dst, FLD_st1_host, NULL);
+	OP_NEXT(c, o);
+}
 
 /* Two operands, one of them ST(0): bytes for ST(0), ST(0) in the forms ST(0), ST(i) and ST(i), ST(0); 0 where there is none. */
 #define ALU_OPS(_)                                                                                                     \
@@ -178,35 +208,45 @@ STI_OPS(DEFINE_STI)
 	}
 ALU_OPS(DEFINE_ALU)
 
-/* Those that read or write the status flags: ST(0), ST(i). Only a comparison without an unmasked stack fault or NaN writes them. */
-#define FLAG_OPS(_)                                                                                                    \
+/* Those that read (FCMOVcc) or write (FCOMI) the status flags: ST(0), ST(i). */
+#define CMOV_OPS(_)                                                                                                    \
 	_(FCMOVB, 0xda, 0xc0) _(FCMOVE, 0xda, 0xc8) _(FCMOVBE, 0xda, 0xd0) _(FCMOVU, 0xda, 0xd8)                        \
-	_(FCMOVNB, 0xdb, 0xc0) _(FCMOVNE, 0xdb, 0xc8) _(FCMOVNBE, 0xdb, 0xd0) _(FCMOVNU, 0xdb, 0xd8)                    \
-	_(FCOMI, 0xdb, 0xf0) _(FUCOMI, 0xdb, 0xe8) _(FCOMIP, 0xdf, 0xf0) _(FUCOMIP, 0xdf, 0xe8)
+	_(FCMOVNB, 0xdb, 0xc0) _(FCMOVNE, 0xdb, 0xc8) _(FCMOVNBE, 0xdb, 0xd0) _(FCMOVNU, 0xdb, 0xd8)
+#define COMI_OPS(_) _(FCOMI, 0xdb, 0xf0) _(FUCOMI, 0xdb, 0xe8) _(FCOMIP, 0xdf, 0xf0) _(FUCOMIP, 0xdf, 0xe8)
 #define SAHF_FLAGS (EFLAGS_CF | EFLAGS_PF | EFLAGS_AF | EFLAGS_ZF | EFLAGS_SF)
 
-static void run_flags(struct cpu *c, const struct op *o, x87_host *st0, x87_host *st1)
+static u32 run_flags(struct cpu *c, const struct op *o, u32 flags, x87_host *st0, x87_host *st1)
 {
-	u32 flags = (u32)cpu_rflags(c), ax = (flags & SAHF_FLAGS) << 8, after;
+	u32 ax = (flags & SAHF_FLAGS) << 8;
 
 	if (o->src == 0)
 		run(c, o, st0, NULL, &ax);
 	else
 		run_sti(c, o, o->src, st1, &ax);
-	after = ax >> 8 & SAHF_FLAGS;
-	cpu_set_status(c, after | (flags & EFLAGS_OF));
+	return ax >> 8 & SAHF_FLAGS;
 }
 
-#define DEFINE_FLAG(name, b0, b1)                                                                                      \
+#define DEFINE_CMOV(name, b0, b1)                                                                                      \
 	HOST_FLAGS(name##_st0_host, b0, b1)                                                                            \
 	HOST_FLAGS(name##_st1_host, b0, b1 + 1)                                                                        \
-	HANDLER(name##_flags)                                                                                          \
+	HANDLER(name##_ss)                                                                                             \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		run_flags(c, o, name##_st0_host, name##_st1_host);                                                     \
+		run_flags(c, o, (u32)cpu_rflags(c), name##_st0_host, name##_st1_host);                                  \
 		OP_NEXT(c, o);                                                                                         \
 	}
-FLAG_OPS(DEFINE_FLAG)
+#define DEFINE_COMI(name, b0, b1)                                                                                      \
+	HOST_FLAGS(name##_st0_host, b0, b1)                                                                            \
+	HOST_FLAGS(name##_st1_host, b0, b1 + 1)                                                                        \
+	HANDLER(name##_ss)                                                                                             \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		/* OF is cleared, with SF and AF. */                                                                   \
+		cpu_set_status(c, run_flags(c, o, 0, name##_st0_host, name##_st1_host));                                \
+		OP_NEXT(c, o);                                                                                         \
+	}
+CMOV_OPS(DEFINE_CMOV)
+COMI_OPS(DEFINE_COMI)
 
 /* Memory sources: bytes of the operand, opcode, ModRM.reg. */
 #define LOAD_OPS(_)                                                                                                    \
@@ -273,14 +313,17 @@ STORE_OPS(DEFINE_STORE)
 #define ROWS_PLAIN(name, b0, b1)       ROW(name, SHAPE0, name##_plain),
 #define ROWS_STI(name, b0, b1)         ROW(name, SHAPE1(S), name##_sti),
 #define ROWS_ALU(name, forward, rev)   ROW(name, SHAPE(S, S), name##_ss), ROW(name##P, SHAPE(S, S), name##P_ss),
-#define ROWS_FLAG(name, b0, b1)        ROW(name, SHAPE(S, S), name##_flags),
+#define ROWS_FLAG(name, b0, b1)        ROW(name, SHAPE(S, S), name##_ss),
 #define ROWS_MEM(name, n, b0, reg)     ROW_SIZED(name, SHAPE1(M), n, name##_m##n),
 
 const struct fpu_row fpu_rows_x87[] = {
 	PLAIN_OPS(ROWS_PLAIN)
 	STI_OPS(ROWS_STI)
 	ALU_OPS(ROWS_ALU)
-	FLAG_OPS(ROWS_FLAG)
+	CMOV_OPS(ROWS_FLAG)
+	COMI_OPS(ROWS_FLAG)
+	ROW(FLD, SHAPE1(S), fld_sti),
+	ROW(FUCOMP, SHAPE(S, S), fucomp),
 	LOAD_OPS(ROWS_MEM)
 	STORE_OPS(ROWS_MEM)
 	ROW_END

@@ -131,8 +131,8 @@ static void env_get_pointers(struct cpu *c, const u8 *p, unsigned size)
 		f->fip = (u16)f->fip | (u64)(word_at(p, 4, size) >> 12 & 0xffff) << 16;
 		f->fdp = (u16)f->fdp | (u64)(word_at(p, 6, size) >> 12 & 0xffff) << 16;
 		f->fop = word_at(p, 4, size) & X87_FOP_MASK;
-	} else if (size == 4) {
-		f->fop = word_at(p, 4, size) >> 16 & X87_FOP_MASK;
+	} else {
+		f->fop = size == 4 ? word_at(p, 4, size) >> 16 & X87_FOP_MASK : 0; /* the 16-bit format has no opcode */
 	}
 }
 
@@ -273,6 +273,7 @@ HANDLER(fwait)
 HANDLER(fnop)
 {
 	x87_check(c, o);
+	x87_note_ip(c, o);
 	OP_NEXT(c, o);
 }
 
@@ -287,6 +288,8 @@ HANDLER(ffree)
 {
 	x87_check(c, o);
 	c->fpu.ftw &= ~(1u << ((x87_top(c) + o->dst) & 7));
+	c->fpu.fsw &= ~FSW_C1;
+	x87_note_ip(c, o);
 	OP_NEXT(c, o);
 }
 
@@ -301,6 +304,7 @@ HANDLER(fincstp)
 {
 	x87_check(c, o);
 	rotate(c, 1);
+	x87_note_ip(c, o);
 	OP_NEXT(c, o);
 }
 
@@ -308,6 +312,7 @@ HANDLER(fdecstp)
 {
 	x87_check(c, o);
 	rotate(c, 7);
+	x87_note_ip(c, o);
 	OP_NEXT(c, o);
 }
 
