@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* At rest: compute, system calls, forks and page faults with nothing tracked, and an idle second. What does the hypervisor cost? */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+static volatile uint64_t sink;
+
+static void compute(void)
+{
+	static uint32_t table[1 << 18]; /* 1 MiB */
+	uint64_t x = 88172645463325252ull;
+
+	for (unsigned i = 0; i < 2000000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		table[x & 0x3ffff] += (uint32_t)x;
+	}
+	sink += x;
+}
+
+static void syscalls(void)
+{
+	for (unsigned i = 0; i < 20000; i++)
+		syscall(SYS_getppid);
+}
+
+static void forks(void)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+static void faults(void)
+{
+	size_t bytes = 16u << 20;
+
+	for (unsigned i = 0; i < 2; i++) {
+		char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			die("mmap failed");
+		madvise(p, bytes, MADV_NOHUGEPAGE);
+		for (size_t k = 0; k < bytes; k += 4096)
+			p[k] = 1;
+		munmap(p, bytes);
+	}
+}
+
+static void idle(void)
+{
+	nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+}
+
+static void measure(const char *name, const struct workload_options *o, void (*fn)(void))
+{
+	struct result r = { .workload = name, .technique = o->technique };
+	struct counters before;
+
+	fn(); /* once to warm up */
+	counters_read(&before);
+	fn();
+	r.app = counters_since(&before);
+	r.app_cycles = r.app.now;
+	r.rounds = 1;
+	result_print(&r);
+}
+
+int run_mix(const struct workload_options *o)
+{
+	measure("rest-compute", o, compute);
+	measure("rest-syscalls", o, syscalls);
+	measure("rest-forks", o, forks);
+	measure("rest-faults", o, faults);
+	measure("rest-idle", o, idle);
+	return 0;
+}
