@@ -115,7 +115,7 @@ static u32 add_use(struct machine *m, const struct watch *w, u64 lin, unsigned l
 	if (i) {
 		or->use_free = or->use[i].next;
 	} else {
-		if (or->uses == or->use_room) {
+		if (or->uses >= or->use_room) {
 			or->use_room = or->use_room ? or->use_room * 2 : 4096;
 			or->use = grown(or->use, or->use_room * sizeof(*or->use));
 		}
@@ -148,10 +148,14 @@ static void drop_use(struct machine *m, u32 i)
 
 /* Pages and tables. */
 
-/* Page lin is mapped to frame from now on, or to nothing. */
-static void set_page(struct machine *m, struct watch *w, struct region *r, u64 lin, bool mapped, u64 frame)
+#define NOWHERE (~0ull)
+
+/* Page lin is mapped to this physical address from now on, or to nothing. */
+static void set_page(struct machine *m, struct watch *w, struct region *r, u64 lin, u64 phys)
 {
 	u32 *slot = &r->page[region_index(lin)];
+	u64 frame = 0;
+	bool mapped = phys != NOWHERE && frame_of(m, phys, &frame);
 
 	if (!oracle_in(w, lin) || (*slot && mapped && m->oracle->use[*slot].frame == frame))
 		return;
@@ -164,7 +168,7 @@ static void unmap_pages(struct machine *m, struct watch *w, struct region *r)
 {
 	for (unsigned i = 0; i < REGION_PAGES; i++)
 		if (r->page[i])
-			set_page(m, w, r, r->base + i * PAGE_SIZE, false, 0);
+			set_page(m, w, r, r->base + i * PAGE_SIZE, NOWHERE);
 }
 
 /* What the table of `level` around lin mapped is gone. */
@@ -189,7 +193,6 @@ static void map_large(struct machine *m, struct watch *w, u64 lin, unsigned leve
 {
 	for (u64 off = 0; off < 1ull << SPAN_SHIFT(level); off += PAGE_SIZE) {
 		struct region *r;
-		u64 frame = 0;
 
 		if (!oracle_in(w, lin + off))
 			continue;
@@ -198,7 +201,7 @@ static void map_large(struct machine *m, struct watch *w, u64 lin, unsigned leve
 			drop_use(m, r->table);
 			r->table = 0;
 		}
-		set_page(m, w, r, lin + off, frame_of(m, phys + off, &frame), frame);
+		set_page(m, w, r, lin + off, phys + off);
 	}
 }
 
@@ -225,12 +228,12 @@ static void set_table(struct machine *m, struct watch *w, u64 lin, unsigned leve
 static void read_entry(struct machine *m, struct watch *w, struct region *r, u64 lin, u64 e)
 {
 	unsigned shift = SPAN_SHIFT(r->level - 1u);
-	u64 phys = e & PTE_ADDRESS >> shift << shift, frame = 0;
+	u64 phys = e & PTE_ADDRESS >> shift << shift;
 
 	if (lin >= w->end || lin + (1ull << shift) <= w->start)
 		return;
 	if (r->level == 1)
-		set_page(m, w, r, lin, (e & PTE_P) && frame_of(m, e & PTE_ADDRESS, &frame), frame);
+		set_page(m, w, r, lin, (e & PTE_P) ? e & PTE_ADDRESS : NOWHERE);
 	else if (!(e & PTE_P))
 		drop_table(m, w, lin, r->level - 1u);
 	else if ((e & PTE_PS) && r->level <= 3)
