@@ -21,7 +21,8 @@
 
 enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
-	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_QUIET, OPT_HELP, OPT_VERSION,
+	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN,
+	OPT_QUIET, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -41,6 +42,7 @@ static const struct option options[] = {
 	{ "epoch", required_argument, NULL, OPT_EPOCH },
 	{ "max-cycles", required_argument, NULL, OPT_MAX_CYCLES },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "trace-insn", required_argument, NULL, OPT_TRACE_INSN },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -73,6 +75,7 @@ static const char usage[] =
 "  --snapshot-exit     end with status 0 after saving\n"
 "  --resume DIR        go on from a snapshot; --ram, --cpus, --costs, --seed and --epoch are the snapshot's\n"
 "  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
+"  --trace-insn CYCLE  print every instruction and the registers on stderr from this cycle on\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -187,6 +190,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_SEED: return set_u64(&cfg->seed, "--seed", arg, 0);
 	case OPT_EPOCH: return set_u64(&cfg->epoch, "--epoch", arg, 0);
 	case OPT_MAX_CYCLES: return set_u64(&cfg->max_cycles, "--max-cycles", arg, 1000);
+	case OPT_TRACE_INSN: return set_u64(&cfg->trace_from, "--trace-insn", arg, 1000);
 	case OPT_QUIET: cfg->quiet = true; return -1;
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
@@ -223,7 +227,7 @@ int config_parse(int argc, char **argv, struct machine_config *cfg)
 	int id;
 
 	*cfg = (struct machine_config){ .ram = DEFAULT_RAM, .cpus = 1, .costs = "broadwell", .seed = 1, .epoch = DEFAULT_EPOCH,
-		.serial = { "stdio", "null" } };
+		.trace_from = CYCLES_NONE, .serial = { "stdio", "null" } };
 	optind = 0; /* a full reset of getopt: tests parse many command lines */
 	while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		int status = id == '?' || id == ':' ? unknown_option(id, argv) : set_option(cfg, id, optarg);

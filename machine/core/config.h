@@ -22,6 +22,7 @@ struct machine_config {
 	u64 max_cycles;      /* 0: no limit; else stops with status 124 */
 	u64 epoch;           /* seconds since 1970 that the RTC starts with: fixed by default, for determinism */
 	bool quiet;
+	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };
 
 /* Parses argv; prints usage or one line of error and returns the exit status to end with, or -1 to go on. */

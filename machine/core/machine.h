@@ -77,6 +77,9 @@ u64 machine_now(const struct machine *m);
 /* Ends the run. reason: a static string for the last line on stderr; status: the program's exit status. */
 void machine_stop(struct machine *m, int status, const char *reason);
 
+/* Prints where a CPU is, on stderr: RIP, mode, control registers, the bytes there. */
+void machine_print_cpu(struct cpu *c);
+
 /*
  * Something that the machine does not implement: prints RIP, bytes, mode and what was asked, and stops with status 70.
  * Never returns into the instruction (unwinds to the run loop).

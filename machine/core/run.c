@@ -91,6 +91,8 @@ static u64 next_limit(const struct machine *m, u64 now)
 
 	if (m->cfg->max_cycles && m->cfg->max_cycles < limit)
 		limit = m->cfg->max_cycles;
+	if (m->cfg->trace_from > now && m->cfg->trace_from < limit)
+		limit = m->cfg->trace_from;
 	return limit;
 }
 
@@ -120,10 +122,13 @@ int machine_run(struct machine *m)
 			break;
 		}
 		clock_plan(c, next_limit(m, now));
+		c->trace = now >= m->cfg->trace_from;
 		cpu_run(c);
 		dev_poll(m);
 		if (m->snapshot_wanted)
 			take_snapshot(m);
 	}
+	if (m->exit_status == STATUS_TRIPLE_FAULT)
+		machine_print_cpu(c);
 	return m->exit_status;
 }

@@ -36,6 +36,19 @@ static void print_code_bytes(struct cpu *c)
 	}
 }
 
+void machine_print_cpu(struct cpu *c)
+{
+	fprintf(stderr, "  cpu %u, rip %04x:%016llx, cpl %u, %u-bit, cr0 %llx, cr2 %llx, cr3 %llx, cr4 %llx, efer %llx, %s%s, cycle %llu\n",
+		c->id, c->seg[CS].sel, (unsigned long long)c->rip, c->cpl, c->code_size, (unsigned long long)c->cr0,
+		(unsigned long long)c->cr2, (unsigned long long)c->cr3, (unsigned long long)c->cr4, (unsigned long long)c->efer,
+		c->vmx.on ? "vmx " : "", c->vmx.nonroot ? "non-root" : "root", (unsigned long long)cpu_now(c));
+	for (unsigned i = 0; i < 16; i++)
+		fprintf(stderr, "%sr%-2u %016llx%s", i % 4 ? " " : "  ", i, (unsigned long long)c->gpr[i], i % 4 == 3 ? "\n" : "");
+	fprintf(stderr, "  bytes");
+	print_code_bytes(c);
+	fputc('\n', stderr);
+}
+
 _Noreturn void machine_unimplemented(struct cpu *c, const struct op *o, const char *fmt, ...)
 {
 	va_list ap;
@@ -46,12 +59,8 @@ _Noreturn void machine_unimplemented(struct cpu *c, const struct op *o, const ch
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\n  cpu %u, rip %04x:%016llx, cpl %u, %u-bit, cr0 %llx, cr3 %llx, cr4 %llx, efer %llx, %s%s, cycle %llu\n  bytes",
-		c->id, c->seg[CS].sel, (unsigned long long)c->rip, c->cpl, c->code_size, (unsigned long long)c->cr0,
-		(unsigned long long)c->cr3, (unsigned long long)c->cr4, (unsigned long long)c->efer,
-		c->vmx.on ? "vmx " : "", c->vmx.nonroot ? "non-root" : "root", (unsigned long long)cpu_now(c));
-	print_code_bytes(c);
-	fprintf(stderr, "\n");
+	fputc('\n', stderr);
+	machine_print_cpu(c);
 	machine_stop(c->m, STATUS_UNIMPLEMENTED, "not implemented");
 	cpu_unwind(c, UNWIND_RESUME);
 }
