@@ -66,26 +66,34 @@ static inline const struct op *block_enter(struct cpu *c, struct block *b, u64 r
 	return b->ops[0].fn(c, b->ops);
 }
 
-/* Goes on at rip, through the jump cache. */
-static inline const struct op *block_jump(struct cpu *c, u64 rip)
+/* The block that the jump cache has for rip, or NULL. */
+static inline struct block *block_cached(const struct cpu *c, u64 rip)
 {
 	const struct jump_entry *j = jump_slot(c, rip + c->code_base);
 
-	if (likely(j->lin == rip + c->code_base && j->tag == jump_tag(c)))
-		return block_enter(c, j->block, rip);
+	return likely(j->lin == rip + c->code_base && j->tag == jump_tag(c)) ? j->block : NULL;
+}
+
+/* Goes on at rip, through the jump cache. */
+static inline const struct op *block_jump(struct cpu *c, u64 rip)
+{
+	struct block *b = block_cached(c, rip);
+
+	if (likely(b != NULL))
+		return block_enter(c, b, rip);
 	c->rip = rip;
 	return NULL;
 }
+
+/* The same where the running block's link number n leads to rip but is not set. */
+const struct op *block_link(struct cpu *c, unsigned n, u64 rip);
 
 /* Goes on at rip, which the running block reaches through its link number n. */
 static inline const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)
 {
 	struct block *b = c->block->link[n];
 
-	if (likely(b != NULL))
-		return block_enter(c, b, rip);
-	c->patch = &c->block->link[n];
-	return block_jump(c, rip);
+	return likely(b != NULL) ? block_enter(c, b, rip) : block_link(c, n, rip);
 }
 
 /* The block at c->rip; raises what fetching raises. single: of one instruction. */

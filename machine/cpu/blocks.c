@@ -329,25 +329,36 @@ static struct block *check_limit(struct cpu *c, struct block *b, u64 lin, hpa_t 
 	return b;
 }
 
-/* Links the block that asked for it: only within a page, where the link is good whenever its own block is. */
-static void link_patch(struct cpu *c, u64 lin, struct block *b)
+/* Only within a page is a link good whenever its own block is. */
+static bool may_link(const struct cpu *c, const struct block *from, u64 lin, const struct block *to)
 {
-	const struct block *from = c->block;
 	u64 from_lin = c->gpr[REG_BLOCK] + c->code_base;
 
-	if (!from->temporary && !b->temporary && !((from_lin ^ lin) >> PAGE_SHIFT) && !((from->hpa ^ b->hpa) >> PAGE_SHIFT))
-		*c->patch = b;
-	c->patch = NULL;
+	return !from->temporary && !((from_lin ^ lin) >> PAGE_SHIFT) && !((from->hpa ^ to->hpa) >> PAGE_SHIFT);
+}
+
+const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
+{
+	struct block *b = block_cached(c, rip);
+
+	if (!b) {
+		c->patch = &c->block->link[n];
+		c->rip = rip;
+		return NULL;
+	}
+	if (may_link(c, c->block, rip + c->code_base, b))
+		c->block->link[n] = b;
+	return block_enter(c, b, rip);
 }
 
 static void remember(struct cpu *c, u64 lin, struct block *b)
 {
 	struct jump_entry *j = jump_slot(c, lin);
 
-	if (c->patch)
-		link_patch(c, lin, b);
 	if (b->temporary)
 		return;
+	if (c->patch && may_link(c, c->block, lin, b))
+		*c->patch = b;
 	j->lin = lin;
 	j->tag = jump_tag(c);
 	j->block = b;
@@ -360,11 +371,8 @@ struct block *block_find(struct cpu *c, bool single)
 	struct block *b;
 	hpa_t hpa;
 
-	if (!single && j->lin == lin && j->tag == jump_tag(c)) {
-		if (c->patch)
-			link_patch(c, lin, j->block);
+	if (!single && j->lin == lin && j->tag == jump_tag(c))
 		return j->block;
-	}
 	hpa = mmu_fetch(c, lin);
 	b = find_physical(c, lin, hpa, c->code_key | (single ? KEY_SINGLE : 0));
 	if (c->code_key & KEY_LIMIT)

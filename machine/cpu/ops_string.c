@@ -140,7 +140,7 @@ static const struct op *rep_leave(struct cpu *c, const struct op *o)
 
 static bool rep_interrupted(const struct cpu *c)
 {
-	return c->budget <= 0 || c->pending || (c->eflags & EFLAGS_TF);
+	return c->budget <= 0 || (c->pending & ~PEND_LEAVE) || (c->eflags & EFLAGS_TF);
 }
 
 /* Elements that one chunk of the fast path may take; 0 where it does not apply. */

@@ -33,7 +33,6 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 		return NULL;
 	}
 	mmu_init(c);
-	c->apic = apic_new(c);
 	return c;
 }
 
@@ -142,6 +141,7 @@ static void enter(struct cpu *c, struct block *b)
 	*c->insns += b->insns;
 	c->block = b;
 	c->gpr[REG_BLOCK] = c->rip;
+	c->patch = NULL;
 	run_ops(c, b);
 	c->unspent = 0;
 	c->unretired = 0;
