@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of the lab."""
+import argparse
+import subprocess
+import sys
+
+from . import demo, image, machine, track
+from .common import ENVIRONMENT, LAB, OK, USAGE, LabError
+
+
+def parser():
+    p = argparse.ArgumentParser(prog="ooh lab", description="Experiments inside ooh-machine, an emulated PC with VT-x: no VT-x needed, nor root.",
+                                epilog="Exit codes: 0 success, 1 mismatch, 2 usage, 3 environment; track and run: the command's own.")
+    sub = p.add_subparsers(dest="verb", required=True, metavar="VERB")
+    t = sub.add_parser("track", help="run an installed program under tracking inside the machine")
+    t.add_argument("--backend", default="pml", choices=["pml", "soft-dirty", "userfaultfd"])
+    t.add_argument("--interval", type=int, default=100, metavar="MS", help="length of a round in virtual milliseconds (default 100)")
+    t.add_argument("--rounds", type=int, default=0, metavar="N", help="stop tracking after N rounds")
+    t.add_argument("--json", action="store_true", help="JSON lines instead of text")
+    t.add_argument("--include", action="append", default=[], metavar="PATH", help="a file or directory the program needs")
+    t.add_argument("--beside", metavar="COMMAND", help="a second command, e.g. a load; when it ends, tracking ends")
+    t.add_argument("--wait", type=float, default=1, metavar="S", help="virtual seconds before --beside starts (default 1)")
+    t.add_argument("command", nargs=argparse.REMAINDER, metavar="-- command")
+    r = sub.add_parser("run", help="run a shell command in the guest (hypervisor off)")
+    r.add_argument("command", nargs=argparse.REMAINDER)
+    sub.add_parser("shell", help="boot to a shell on this terminal (Ctrl-A x ends it)")
+    sub.add_parser("image", help="build the guest image only")
+    sub.add_parser("snapshot", help="boot and save the guest only")
+    d = sub.add_parser("demo", help="all workloads, all techniques: the table of the README")
+    d.add_argument("--only", action="append", metavar="PREFIX", help="only jobs whose names begin so, e.g. array-10")
+    d.add_argument("--parallel", type=int, default=2, metavar="N", help="machines at a time (default 2)")
+    return p
+
+
+def run(args):
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise LabError("run: give a command", USAGE)
+    job = machine.Job("run", " ".join(command) + "\n")
+    status = job.wait()
+    sys.stdout.write(job.output.read_text(errors="replace"))
+    sys.stderr.write(job.console.read_text(errors="replace"))
+    return status
+
+
+def shell():
+    vmlinuz, initrd, _ = image.build()
+    r = subprocess.run(machine.argv_boot(vmlinuz, initrd, "shell", ["--serial", "stdio"]))
+    return OK if r.returncode in (0, 1) else ENVIRONMENT
+
+
+def dispatch(args):
+    LAB.mkdir(parents=True, exist_ok=True)
+    if args.verb == "track":
+        if args.command[:1] == ["--"]:
+            args.command = args.command[1:]
+        if not args.command:
+            raise LabError("track: give a command", USAGE)
+        return track.main(args)
+    if args.verb == "run":
+        return run(args)
+    if args.verb == "shell":
+        return shell()
+    if args.verb == "image":
+        image.build()
+        return OK
+    if args.verb == "snapshot":
+        machine.snapshot()
+        return OK
+    return demo.main(args.only, args.parallel)
+
+
+def main(argv):
+    try:
+        return dispatch(parser().parse_args(argv))
+    except LabError as e:
+        print(f"ooh lab: {e}", file=sys.stderr)
+        return e.code
+    except KeyboardInterrupt:
+        return 130
