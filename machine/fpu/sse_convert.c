@@ -18,7 +18,7 @@
 		u64 v = o->aux2 == 8 ? c->gpr[o->src] : (u64)(s32)c->gpr[o->src];                                       \
                                                                                                                        \
 		sse_check(c, o);                                                                                       \
-		d->v = fp_op(c, o, d->v, (vec128){ v, 0 }, 0, name##_core, TINY_NO);                                    \
+		d->v = fp_op(c, o, d->v, (vec128){ v, 0 }, 0, name##_core, FP_PLAIN);                                    \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	HANDLER(name##_xm)                                                                                             \
@@ -31,7 +31,7 @@
 			v = ld64(c, o, op_lin(c, o, 8, ACCESS_READ));                                                   \
 		else                                                                                                   \
 			v = (u64)(s32)ld32(c, o, op_lin(c, o, 4, ACCESS_READ));                                         \
-		d->v = fp_op(c, o, d->v, (vec128){ v, 0 }, 0, name##_core, TINY_NO);                                    \
+		d->v = fp_op(c, o, d->v, (vec128){ v, 0 }, 0, name##_core, FP_PLAIN);                                    \
 		OP_NEXT(c, o);                                                                                         \
 	}
 DEFINE_FROM_GPR(CVTSI2SS)
@@ -56,9 +56,9 @@ DEFINE_FROM_GPR(CVTSI2SD)
 	static inline void name##_to(struct cpu *c, const struct op *o, vec128 s)                                      \
 	{                                                                                                              \
 		if (o->aux2 == 8)                                                                                      \
-			c->gpr[o->dst] = fp_op(c, o, s, s, 0, name##_core64, TINY_NO)[0];                               \
+			c->gpr[o->dst] = fp_op(c, o, s, s, 0, name##_core64, FP_PLAIN)[0];                               \
 		else                                                                                                   \
-			c->gpr[o->dst] = fp_op(c, o, s, s, 0, name##_core32, TINY_NO)[0];                               \
+			c->gpr[o->dst] = fp_op(c, o, s, s, 0, name##_core32, FP_PLAIN)[0];                               \
 	}                                                                                                              \
 	HANDLER(name##_gx)                                                                                             \
 	{                                                                                                              \
@@ -94,7 +94,7 @@ static void from_mmx(struct cpu *c, const struct op *o, u64 v, fp_core *core)
 {
 	union xmm *d = xmm_dst(c, o);
 
-	d->v = fp_slow(c, o, d->v, (vec128){ v, 0 }, 0, core, TINY_NO);
+	d->v = fp_slow(c, o, d->v, (vec128){ v, 0 }, 0, core, FP_PLAIN);
 }
 
 HANDLER(cvtpi2ps_xy)
@@ -141,7 +141,7 @@ HANDLER(cvtpi2pd_xm)
 	static void name##_to(struct cpu *c, const struct op *o, vec128 s)                                             \
 	{                                                                                                              \
 		mmx_enter(c);                                                                                          \
-		mmx_set(c, o->dst, fp_slow(c, o, s, s, 0, name##_core, TINY_NO)[0]);                                    \
+		mmx_set(c, o->dst, fp_slow(c, o, s, s, 0, name##_core, FP_PLAIN)[0]);                                    \
 	}                                                                                                              \
 	HANDLER(name##_yx)                                                                                             \
 	{                                                                                                              \
