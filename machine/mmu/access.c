@@ -177,22 +177,27 @@ static void read_part(struct cpu *c, const struct part *p, u8 *to)
 		device_read(c, p, to);
 }
 
-static void write_part(struct cpu *c, const struct part *p, const u8 *from)
+/* n bytes of RAM at host, within a page, have been written. */
+static void tell_watchers(struct cpu *c, u64 lin, const u8 *host, unsigned n)
 {
 	struct machine *m = c->m;
-	unsigned off = (unsigned)(p->lin & PAGE_OFFSET_MASK);
-	u64 frame;
+	unsigned off = (unsigned)(lin & PAGE_OFFSET_MASK);
+	u64 frame = bus_frame(&m->bus, host);
 
+	if (unlikely(m->bus.frame_flags[frame] & FRAME_CODE))
+		code_written(m, frame, off, n);
+	if (unlikely((m->bus.frame_flags[frame] & FRAME_ORACLE) || oracle_gates(c, lin)))
+		oracle_store(c, lin, frame, off, n);
+}
+
+static void write_part(struct cpu *c, const struct part *p, const u8 *from)
+{
 	if (unlikely(!p->host)) {
 		device_write(c, p, from);
 		return;
 	}
-	frame = bus_frame(&m->bus, p->host);
 	memcpy(p->host, from, p->n);
-	if (unlikely(m->bus.frame_flags[frame] & FRAME_CODE))
-		code_written(m, frame, off, p->n);
-	if (unlikely((m->bus.frame_flags[frame] & FRAME_ORACLE) || oracle_gates(c, p->lin)))
-		oracle_store(c, p->lin, frame, off, p->n);
+	tell_watchers(c, p->lin, p->host, p->n);
 }
 
 static void load(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n, enum mmu_access a, enum mmu_mode mode)
@@ -336,12 +341,12 @@ u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsi
 	const struct tlb_entry *e = translate(c, o, lin, a, mode_now(c));
 
 	*avail = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
-	if (!e->host)
-		return NULL;
-	if (a == ACCESS_WRITE &&
-	    ((c->m->bus.frame_flags[bus_frame(&c->m->bus, e->host)] & FRAME_SLOW) || oracle_gates(c, lin)))
-		return NULL;
-	return e->host + (lin & PAGE_OFFSET_MASK);
+	return e->host ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
+}
+
+void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n)
+{
+	tell_watchers(c, lin, p, n);
 }
 
 hpa_t mmu_fetch(struct cpu *c, u64 lin)

@@ -92,8 +92,10 @@ static void host_pointers(void **state)
 	assert_ptr_equal(mmu_host(&env.c, NULL, LIN + 0x10, ACCESS_WRITE, &avail), env.m.bus.ram + DATA + 0x10);
 	assert_int_equal(avail, PAGE_SIZE - 0x10);
 	env.m.bus.frame_flags[DATA >> PAGE_SHIFT] = FRAME_CODE;
-	assert_null(mmu_host(&env.c, NULL, LIN, ACCESS_WRITE, &avail));
-	assert_non_null(mmu_host(&env.c, NULL, LIN, ACCESS_READ, &avail));
+	assert_non_null(mmu_host(&env.c, NULL, LIN, ACCESS_WRITE, &avail));
+	assert_int_equal(env.code_stores, 0);
+	mmu_host_wrote(&env.c, LIN, env.m.bus.ram + DATA, 64);
+	assert_int_equal(env.code_stores, 1);
 	phys_set(PT + 8, DEVICE | RW);
 	assert_null(mmu_host(&env.c, NULL, NEXT, ACCESS_READ, &avail));
 }

@@ -87,6 +87,24 @@ static void rounds(void **state)
 	expect(0x2);
 }
 
+/* REP STOS and MOVS write through a host pointer and tell so afterwards. */
+static void string_stores(void **state)
+{
+	unsigned avail;
+	u8 *p;
+
+	(void)state;
+	start();
+	p = mmu_host(&env.c, NULL, page(3), ACCESS_WRITE, &avail);
+	expect(0);
+	mmu_host_wrote(&env.c, page(3), p, avail);
+	p = mmu_host(&env.c, NULL, ALIAS + PT, ACCESS_WRITE, &avail);
+	memset(p, 0, avail);
+	mmu_host_wrote(&env.c, ALIAS + PT, p, avail);
+	write_at(ALIAS + DATA); /* no longer mapped */
+	expect(0x8);
+}
+
 static void partial_reads(void **state)
 {
 	u64 out[2];
@@ -419,7 +437,7 @@ static void costs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rounds), cmocka_unit_test(partial_reads), cmocka_unit_test(aliases), cmocka_unit_test(shared_frame),
+		cmocka_unit_test(rounds), cmocka_unit_test(string_stores), cmocka_unit_test(partial_reads), cmocka_unit_test(aliases), cmocka_unit_test(shared_frame),
 		cmocka_unit_test(mapped_later), cmocka_unit_test(remapped_in_a_round), cmocka_unit_test(stale_translation),
 		cmocka_unit_test(tables_change), cmocka_unit_test(holding), cmocka_unit_test(ranges_and_watches),
 		cmocka_unit_test(snapshots), cmocka_unit_test(walker_is_no_store), cmocka_unit_test(random_work),
