@@ -152,7 +152,7 @@ static void reset(struct round *r, struct xa_state *xas, unsigned long e)
 {
 	struct ooh_tracker *t = r->t;
 
-	if (e & E_UNTRACK) { /* stays dirty */
+	if ((e & E_UNTRACK) && !(e & E_FRAME)) { /* stays dirty */
 		ooh_page_set(t, xas, e & ~E_SEEN);
 		return;
 	}
@@ -232,14 +232,27 @@ static void emit(struct round *r)
 		r->at = r->hi;
 }
 
-/* Step 5. */
-static void check_pins(struct round *r)
+static bool check_pins_once(struct round *r, bool again)
 {
+	bool new = false;
 	size_t i;
 
-	for (i = 0; i < r->nr; i++)
-		if (r->t->buf[i].categories != OOH_PAGE_UNTRACKED)
-			ooh_check_pins(r->t, r->t->buf[i].start >> PAGE_SHIFT, r->t->buf[i].end >> PAGE_SHIFT);
+	for (i = 0; i < r->nr; i++) {
+		const struct ooh_region *g = &r->t->buf[i];
+
+		if (g->categories != OOH_PAGE_UNTRACKED)
+			new |= ooh_check_pins(r->t, g->start >> PAGE_SHIFT, g->end >> PAGE_SHIFT, again);
+	}
+	return new;
+}
+
+/* Step 5. Pages on their way to an LRU list are referenced too: those are sent on, and looked at again. */
+static void check_pins(struct round *r)
+{
+	if (!check_pins_once(r, false))
+		return;
+	ooh_settle_lru();
+	check_pins_once(r, true);
 }
 
 /* ---- the round ---- */
@@ -277,9 +290,11 @@ static int examine(struct round *r)
 static int round_locked(struct round *r)
 {
 	const u64 examined = r->t->stats.examined;
-	int err;
+	int err = ooh_drain(false);
 
-	r->c->hypercalls += ooh_drain(false);
+	if (err)
+		return err;
+	r->c->hypercalls += num_online_cpus();
 	take_losses(r);
 	err = examine(r);
 	r->c->examined = r->t->stats.examined - examined;
@@ -290,7 +305,11 @@ static int round_locked(struct round *r)
 	ooh_check_watched(r->t, r->lo, r->hi);
 	emit(r);
 	if (r->c->armed) {
-		r->c->hypercalls += DIV_ROUND_UP(r->c->armed, OOH_LIST_MAX) + ooh_drain(true);
+		r->c->hypercalls += DIV_ROUND_UP(r->c->armed, OOH_LIST_MAX) + num_online_cpus();
+		/*
+		 * Should the hypervisor be gone, then what was handed over is true, and the next round says the rest.
+		 */
+		ooh_drain(true);
 		check_pins(r);
 	}
 	return 0;
@@ -309,8 +328,10 @@ static void give_back(struct round *r)
 	for (i = 0; i < r->nr && !r->peek; i++) {
 		const struct ooh_region *g = &t->buf[i];
 
-		if (g->categories & OOH_PAGE_UNTRACKED)
+		if (g->categories & OOH_PAGE_UNTRACKED) { /* mappings reported as a whole have no entries */
+			ooh_pages_mark(t, g->start >> PAGE_SHIFT, g->end >> PAGE_SHIFT, E_MAPPED, PG_DIRTY);
 			continue;
+		}
 		for (vpn = g->start >> PAGE_SHIFT; vpn < g->end >> PAGE_SHIFT; vpn++)
 			if (ooh_page_or(t, vpn, entry_flags(g->categories), PG_DIRTY, GFP_KERNEL))
 				WRITE_ONCE(t->revoked, true);

@@ -104,36 +104,47 @@ static void set_tagged(struct ooh_tracker *t, unsigned long vpn, unsigned long f
 	xas_unlock(&xas);
 }
 
-/* One of the batch could not be armed: find out which, one by one. H is held. */
+/* What cannot be tagged or armed is dirty, until arming it succeeds in a later round. */
+static void cannot_arm(struct ooh_tracker *t, unsigned long vpn)
+{
+	set_tagged(t, vpn, E_UNTRACK, true);
+}
+
+/* Some of the batch could not be armed: find out which, one by one. H is held. */
 static void arm_singly(struct ooh_tracker *t, unsigned int nr)
 {
-	unsigned int i, done;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (ooh_arm(&t->batch_pfn[i], 1))
+			cannot_arm(t, t->batch_vpn[i]);
+}
+
+static void tag_batch(struct ooh_tracker *t, unsigned int nr)
+{
+	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		if (!ooh_arm(&t->batch_pfn[i], 1, &done))
-			continue;
-		set_tagged(t, t->batch_vpn[i], E_UNTRACK, true);
+		if (ooh_frame_tag(t->batch_pfn[i], t->id, t->batch_vpn[i]))
+			cannot_arm(t, t->batch_vpn[i]);
+		else
+			set_tagged(t, t->batch_vpn[i], E_TAGGED, false);
 	}
 }
 
-/*
- * Arms the frames in batch_pfn for the pages in batch_vpn, tagging them first. What cannot be tagged or armed is
- * dirty from now on in every round. The caller flushes.
- */
-int ooh_arm_batch(struct ooh_tracker *t, unsigned int nr)
+/* Arms the frames in batch_pfn for the pages in batch_vpn, tagging them first. The caller flushes. Returns nr. */
+unsigned int ooh_arm_batch(struct ooh_tracker *t, unsigned int nr)
 {
-	unsigned int i, done;
+	int err;
 
 	if (!nr)
 		return 0;
 	mutex_lock(&ooh_hv_mutex);
-	for (i = 0; i < nr; i++) {
-		if (ooh_frame_tag(t->batch_pfn[i], t->id, t->batch_vpn[i]))
-			set_tagged(t, t->batch_vpn[i], E_UNTRACK, true);
-		else
-			set_tagged(t, t->batch_vpn[i], E_TAGGED, false);
-	}
-	if (ooh_arm(t->batch_pfn, nr, &done))
+	tag_batch(t, nr);
+	err = ooh_arm(t->batch_pfn, nr);
+	if (err == OOH_HC_ENOSYS || err == OOH_HC_ENORING)
+		WRITE_ONCE(t->overflow, true); /* the hypervisor was restarted: in the next round all begins anew */
+	else if (err)
 		arm_singly(t, nr);
 	mutex_unlock(&ooh_hv_mutex);
 	t->stats.armed_total += nr;
@@ -496,40 +507,53 @@ static enum ooh_refs refs_of(struct refs *last, unsigned long pfn)
 	return last->refs;
 }
 
-static void check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last)
+/* Returns whether references were found that were not there in the round before. */
+static bool check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last)
 {
-	if (!(e & E_FRAME)) {
+	enum ooh_refs refs = e & E_FRAME ? refs_of(last, e_pfn(e)) : OOH_REFS_KNOWN;
+
+	if (refs == OOH_REFS_KNOWN)
 		xas_clear_mark(xas, PG_WATCH);
-		return;
-	}
-	switch (refs_of(last, e_pfn(e))) {
-	case OOH_REFS_KNOWN:
-		xas_clear_mark(xas, PG_WATCH);
-		break;
-	case OOH_REFS_MORE:
+	if (refs == OOH_REFS_MORE)
 		xas_set_mark(xas, PG_WATCH);
-		break;
-	case OOH_REFS_ODD:
-		ooh_page_set(t, xas, e | E_IO);
-		ooh_page_mark_dirty(t, xas);
-		break;
+	if (refs != OOH_REFS_ODD) {
+		if (e & E_HELD)
+			ooh_page_set(t, xas, e & ~E_HELD);
+		return false;
 	}
+	ooh_page_set(t, xas, e | E_IO | E_HELD);
+	ooh_page_mark_dirty(t, xas);
+	return !(e & E_HELD);
+}
+
+/* Looks again, and takes back what was said of pages whose references are gone, if nothing else is known of them. */
+static void recheck_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last)
+{
+	if ((e & E_REPORT) != E_IO || !(e & E_HELD) || refs_of(last, e_pfn(e)) == OOH_REFS_ODD)
+		return;
+	ooh_page_set(t, xas, e & ~(E_IO | E_HELD));
+	ooh_page_mark_clean(t, xas);
 }
 
 /*
  * After the flush that ends a round, for the pages armed in it: a device that holds a reference may write at any
- * time. References taken after the tag was set are seen by the hook; those taken before are seen here.
+ * time. References taken after the tag was set are seen by the hook; those taken before are seen here. Returns
+ * whether any are new.
  */
-void ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool again)
 {
 	XA_STATE(xas, &t->pages, lo);
 	struct refs last = { .head = NULL };
 	unsigned int n = 0;
+	bool new = false;
 	void *old;
 
 	xas_lock(&xas);
 	xas_for_each(&xas, old, hi - 1) {
-		check_refs(t, &xas, xa_to_value(old), &last);
+		if (again)
+			recheck_refs(t, &xas, xa_to_value(old), &last);
+		else
+			new |= check_refs(t, &xas, xa_to_value(old), &last);
 		if (++n % OOH_LIST_MAX)
 			continue;
 		xas_pause(&xas);
@@ -538,6 +562,7 @@ void ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 		xas_lock(&xas);
 	}
 	xas_unlock(&xas);
+	return new;
 }
 
 void ooh_check_watched(struct ooh_tracker *t, unsigned long lo, unsigned long hi)

@@ -26,6 +26,7 @@
 static unsigned long (*lookup)(const char *name);
 static bool (*may_access)(struct task_struct *task, unsigned int mode);
 static struct pid *(*pid_of_pidfd)(unsigned int fd, unsigned int *flags);
+static void (*drain_lru)(void); /* may be missing */
 
 /* kallsyms_lookup_name() is not exported; the address of a probe on it is. */
 static int resolve_lookup(void)
@@ -38,6 +39,13 @@ static int resolve_lookup(void)
 	lookup = (void *)kp.addr;
 	unregister_kprobe(&kp);
 	return 0;
+}
+
+/* Pages that a CPU has gathered on their way to an LRU list get there, and lose the reference that this takes. */
+void ooh_settle_lru(void)
+{
+	if (drain_lru)
+		drain_lru();
 }
 
 bool ooh_may_attach(struct task_struct *task)
@@ -403,6 +411,7 @@ int ooh_hooks_resolve(void)
 		return err;
 	may_access = (void *)lookup("ptrace_may_access");
 	pid_of_pidfd = (void *)lookup("pidfd_get_pid");
+	drain_lru = (void *)lookup("lru_add_drain_all");
 	if (!may_access || !pid_of_pidfd)
 		return -ENOENT;
 	for (i = 0; i < ARRAY_SIZE(hooks); i++) {

@@ -25,6 +25,7 @@ static struct {
 	typeof(&ooh_hv_enable) enable;
 	typeof(&ooh_hv_disable) disable;
 	typeof(&ooh_hv_active) active;
+	typeof(&ooh_hv_epoch) epoch;
 	typeof(&ooh_hypercall) call;
 } hv;
 
@@ -36,6 +37,7 @@ static struct {
 	u64 **page;               /* H: the same pages, ours */
 	unsigned long nr;         /* H: pages */
 	u64 tail;                 /* H */
+	u64 epoch;                /* H: of the hypervisor that was given the ring */
 	u64 consumed, untagged, overflows; /* H */
 } ring;
 
@@ -50,6 +52,8 @@ static void put_symbols(void)
 		symbol_put(ooh_hv_disable);
 	if (hv.active)
 		symbol_put(ooh_hv_active);
+	if (hv.epoch)
+		symbol_put(ooh_hv_epoch);
 	if (hv.call)
 		symbol_put(ooh_hypercall);
 	memset(&hv, 0, sizeof(hv));
@@ -60,8 +64,9 @@ static int get_symbols(void)
 	hv.enable = symbol_get(ooh_hv_enable);
 	hv.disable = symbol_get(ooh_hv_disable);
 	hv.active = symbol_get(ooh_hv_active);
+	hv.epoch = symbol_get(ooh_hv_epoch);
 	hv.call = symbol_get(ooh_hypercall);
-	if (hv.enable && hv.disable && hv.active && hv.call)
+	if (hv.enable && hv.disable && hv.active && hv.epoch && hv.call)
 		return 0;
 	put_symbols();
 	return -ENOENT;
@@ -155,7 +160,6 @@ static int ring_alloc(void)
 	ring.head->version = OOH_HC_VERSION;
 	ring.head->capacity = ring.nr * ENTRIES_PER_PAGE;
 	ring.head->pages = virt_to_phys(ring.list);
-	ring.tail = 0;
 	return 0;
 
 no_memory:
@@ -163,25 +167,58 @@ no_memory:
 	return -ENOMEM;
 }
 
+/* Gives the ring, empty, to the hypervisor that runs now. */
+static int ring_give(void)
+{
+	long rc;
+
+	ring.epoch = hv.epoch();
+	ring.tail = 0;
+	ring.head->head = 0;
+	ring.head->tail = 0;
+	ring.head->flags = 0;
+	rc = hypercall(OOH_HC_SET_RING, virt_to_phys(ring.head), 0);
+	if (rc < 0)
+		pr_err_ratelimited("ooh: the hypervisor refused the ring: %ld\n", rc);
+	return rc < 0 ? -EIO : 0;
+}
+
+/*
+ * The hypervisor was stopped and started behind our back (a CPU came or went, the machine slept): nothing is armed,
+ * and nobody knows what was written meanwhile. -ENODEV: it does not run now.
+ */
+static int renew(void)
+{
+	int err;
+
+	if (likely(hv.epoch() == ring.epoch))
+		return 0;
+	ooh_trackers_overflow();
+	if (!hv.active())
+		return -ENODEV;
+	err = ring_give();
+	return err ? -ENODEV : 0;
+}
+
 /* Of the first tracker that starts: gives the hypervisor a ring. */
 int ooh_ring_open(void)
 {
 	int err = 0;
-	long rc;
 
 	mutex_lock(&ooh_hv_mutex);
-	if (atomic_read(&ooh_started))
+	if (atomic_read(&ooh_started)) {
+		err = renew();
+		if (err)
+			goto out;
 		goto started;
+	}
 	arm_list = (void *)get_zeroed_page(GFP_KERNEL);
 	err = arm_list ? ring_alloc() : -ENOMEM;
 	if (err)
 		goto no_ring;
-	rc = hypercall(OOH_HC_SET_RING, virt_to_phys(ring.head), 0);
-	if (rc < 0) {
-		pr_err("ooh: the hypervisor refused the ring: %ld\n", rc);
-		err = -EIO;
+	err = ring_give();
+	if (err)
 		goto refused;
-	}
 started:
 	atomic_inc(&ooh_started);
 	mutex_unlock(&ooh_hv_mutex);
@@ -192,6 +229,7 @@ refused:
 no_ring:
 	free_page((unsigned long)arm_list);
 	arm_list = NULL;
+out:
 	mutex_unlock(&ooh_hv_mutex);
 	return err;
 }
@@ -271,13 +309,17 @@ static void drain_cpu(void *arg)
 /*
  * Moves every CPU's log into the ring and, but for a flush that ends a round, hands the entries to the trackers. With
  * flush, stores after it to frames armed before it are logged. A CPU that does not answer is a log that was lost.
- * Returns the hypercalls made.
+ * -ENODEV: no hypervisor.
  */
-unsigned int ooh_drain(bool flush)
+int ooh_drain(bool flush)
 {
 	struct drain d = { .flags = flush ? OOH_DRAIN_FLUSH : 0 };
+	int err;
 
 	mutex_lock(&ooh_hv_mutex);
+	err = renew();
+	if (err)
+		goto out;
 	on_each_cpu(drain_cpu, &d, 1);
 	if (atomic_read(&d.failed)) {
 		pr_err_ratelimited("ooh: the hypervisor did not drain %d CPUs\n", atomic_read(&d.failed));
@@ -285,23 +327,23 @@ unsigned int ooh_drain(bool flush)
 	}
 	if (!flush)
 		consume();
+out:
 	mutex_unlock(&ooh_hv_mutex);
-	return num_online_cpus();
+	return err;
 }
 
 /*
- * Arms nr <= OOH_LIST_MAX frames. Of an error (a frame that is not RAM, no page to split a large one) *done says how
- * many at the start of the list are armed for certain. Takes effect with the next ooh_drain(true). H is held.
+ * Arms nr <= OOH_LIST_MAX frames, with effect from the next ooh_drain(true) on. Of an error (a frame that is not RAM,
+ * no page to split a large one) some of them are armed. H is held. Returns 0 or OOH_HC_E*.
  */
-int ooh_arm(const u64 *pfn, unsigned int nr, unsigned int *done)
+int ooh_arm(const u64 *pfn, unsigned int nr)
 {
 	long rc;
 
 	lockdep_assert_held(&ooh_hv_mutex);
 	memcpy(arm_list, pfn, nr * sizeof(u64));
 	rc = hypercall(OOH_HC_ARM, virt_to_phys(arm_list), nr);
-	*done = rc < 0 ? 0 : min_t(unsigned long, rc, nr);
-	return rc < 0 ? (int)rc : 0;
+	return rc < 0 ? rc : 0;
 }
 
 /* A frame that stays armed costs one log entry that nobody waits for, so an error is of no consequence. H is held. */

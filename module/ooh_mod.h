@@ -43,9 +43,10 @@
 #define E_OVERFLOW BIT(9)  /* log entries were lost */
 #define E_UNTRACK  BIT(10) /* cannot be armed: dirty every round */
 #define E_LEAVING  BIT(11) /* swapped out clean; forgotten in the next round if no late log entry says otherwise */
+#define E_HELD     BIT(12) /* odd references were found at the end of the last round, too */
 #define E_REPORT   (E_WRITTEN | E_MAPPED | E_ABSENT | E_SWAPPED | E_IO | E_OVERFLOW | E_UNTRACK)
 #define E_SEEN     (E_REPORT & ~E_UNTRACK)
-#define E_SHIFT    12
+#define E_SHIFT    13
 
 #define PG_DIRTY XA_MARK_0 /* to be reported */
 #define PG_CHECK XA_MARK_1 /* the page-table entry must be looked at */
@@ -133,8 +134,8 @@ int ooh_hv_switch(bool on);
 bool ooh_hv_is_active(void);
 int ooh_ring_open(void);
 void ooh_ring_close(void);
-unsigned int ooh_drain(bool flush);
-int ooh_arm(const u64 *pfn, unsigned int nr, unsigned int *done);
+int ooh_drain(bool flush);
+int ooh_arm(const u64 *pfn, unsigned int nr);
 void ooh_disarm(const u64 *pfn, unsigned int nr);
 void ooh_hv_status(struct ooh_status *st);
 u64 ooh_hypercalls(void);
@@ -193,9 +194,9 @@ enum ooh_refs ooh_page_refs(struct page *head);
 int ooh_examine(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
 int ooh_rescan(struct ooh_tracker *t);
 int ooh_scan_new(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
-int ooh_arm_batch(struct ooh_tracker *t, unsigned int nr);
+unsigned int ooh_arm_batch(struct ooh_tracker *t, unsigned int nr);
 void ooh_forget(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
-void ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
+bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool again);
 void ooh_check_watched(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
 
 /* ---- collect.c ---- */
@@ -221,6 +222,7 @@ void ooh_hooks_put(void);
 void ooh_hooks_exit(void);
 unsigned long ooh_hooks_missed(void);
 struct pid *ooh_pidfd_pid(int fd);
+void ooh_settle_lru(void);
 bool ooh_may_attach(struct task_struct *task);
 
 #endif

@@ -163,15 +163,24 @@ static void stop(struct ooh_tracker *t)
 	ooh_ring_close();
 }
 
+/* After arming has taken effect. */
+static void check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	if (!ooh_check_pins(t, lo, hi, false))
+		return;
+	ooh_settle_lru();
+	ooh_check_pins(t, lo, hi, true);
+}
+
 /* The mm is locked. Arms what is present in [lo, hi). */
 static int arm_span(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {
 	int err = ooh_scan_new(t, lo, hi);
 
-	if (!err) {
-		ooh_drain(true);
-		ooh_check_pins(t, lo, hi);
-	}
+	if (!err)
+		err = ooh_drain(true);
+	if (!err)
+		check_pins(t, lo, hi);
 	return err;
 }
 
@@ -183,12 +192,11 @@ static int arm_all(struct ooh_tracker *t)
 
 	for (i = 0; r && i < r->nr && !err; i++)
 		err = ooh_scan_new(t, r->span[i].lo, r->span[i].hi);
-	if (err)
-		return err;
-	ooh_drain(true);
-	for (i = 0; r && i < r->nr; i++)
-		ooh_check_pins(t, r->span[i].lo, r->span[i].hi);
-	return 0;
+	if (!err)
+		err = ooh_drain(true);
+	if (!err)
+		check_pins(t, 0, OOH_MAX_VPN);
+	return err;
 }
 
 static int start(struct ooh_tracker *t)
@@ -202,6 +210,7 @@ static int start(struct ooh_tracker *t)
 	if (err)
 		return err;
 	t->missed = ooh_hooks_missed();
+	WRITE_ONCE(t->overflow, false); /* of a log that this tracker had no part in */
 	set_started(t, true);
 	err = ooh_mm_lock(t);
 	if (!err) {
