@@ -249,11 +249,13 @@ static unsigned int lost_nmis(unsigned int cpu)
 
 static void test_nmi(void)
 {
-	unsigned int me = get_cpu(), other = cpumask_any_but(cpu_online_mask, me);
 	static bool told;
 	call_single_data_t work = { .func = exit_until_told, .info = &told };
+	unsigned int me, other;
 
 	register_nmi_handler(NMI_LOCAL, on_nmi, 0, "ooh_hvtest");
+	me = get_cpu();
+	other = cpumask_any_but(cpu_online_mask, me);
 	claim_equal(lost_nmis(me), 0, "500 NMIs to itself arrive");
 	if (other < nr_cpu_ids) {
 		told = false;
@@ -262,8 +264,8 @@ static void test_nmi(void)
 		WRITE_ONCE(told, true);
 		smp_call_function_single(other, look_away, NULL, 1);
 	}
-	unregister_nmi_handler(NMI_LOCAL, "ooh_hvtest");
 	put_cpu();
+	unregister_nmi_handler(NMI_LOCAL, "ooh_hvtest");
 }
 
 /* ---- malformed calls ---- */
