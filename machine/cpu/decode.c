@@ -111,14 +111,26 @@ static u8 address_register(ZydisRegister r)
 	return n < 0 ? REG_ZERO : (u8)n;
 }
 
+/*
+ * SIB with no base: mod 0 and base 101B, whatever REX.B says (SDM 2A table 2-5). Zydis 4.0 takes it for R13 without displacement if
+ * REX.B is set.
+ */
+static bool sib_without_base(const ZydisDecodedInstruction *in)
+{
+	return (in->attributes & ZYDIS_ATTRIB_HAS_SIB) && in->raw.modrm.mod == 0 && (in->raw.sib.base & 7) == 5;
+}
+
 /* False if the displacement does not fit: only where a RIP-relative one lies at the end of its range. */
-static bool fill_memory(struct op *o, const ZydisDecodedOperandMem *mem, u8 code_size)
+static bool fill_memory(struct op *o, const ZydisDecodedInstruction *in, const ZydisDecodedOperandMem *mem, u8 code_size)
 {
 	s64 disp = mem->disp.has_displacement ? mem->disp.value : 0;
+	bool no_base = sib_without_base(in);
 
 	o->flags |= OP_MEM;
 	o->seg = lower_segment(mem->segment);
-	o->base = address_register(mem->base);
+	o->base = no_base ? REG_ZERO : address_register(mem->base);
+	if (no_base)
+		disp = in->raw.disp.value;
 	o->index = address_register(mem->index);
 	o->scale = o->index == REG_ZERO || mem->scale == 0 ? 0 : (u8)__builtin_ctz(mem->scale);
 	if (o->base == REG_BLOCK)
@@ -175,7 +187,7 @@ static bool fill_op(struct lower *l)
 		const ZydisDecodedOperand *d = &l->ops[i];
 
 		if (d->type == ZYDIS_OPERAND_TYPE_MEMORY)
-			ok = fill_memory(o, &d->mem, l->code_size) && ok;
+			ok = fill_memory(o, in, &d->mem, l->code_size) && ok;
 		else if (d->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			fill_immediate(o, &d->imm);
 		else if (d->type == ZYDIS_OPERAND_TYPE_REGISTER && nregs++ == 0)

@@ -92,24 +92,23 @@ static const struct op *op_popa(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
-/* imm: bytes of locals; aux: nesting level. SDM 2A "ENTER". */
+/* imm: bytes of locals; aux: nesting level. SDM 2A "ENTER": the pushes are done, then the new top of the stack is touched. */
 static const struct op *op_enter(struct cpu *c, const struct op *o)
 {
 	unsigned n = o->size, level = o->aux & 31;
-	u64 sp = c->gpr[RSP] - n, frame = sp, bp = c->gpr[RBP], link[32];
+	u64 frame = c->gpr[RSP] - n, bp = c->gpr[RBP], top = frame - level * n - o->imm;
 
-	for (unsigned i = 1; i < level; i++)
-		link[i] = mem_get(c, o, stack_linear(c, o, bp - i * n, n, ACCESS_READ), n);
-	link[level ? level : 0] = frame;
-	/* The last store's page is touched first, as the CPU checks the new top of the stack. */
-	mmu_probe(c, o, stack_linear(c, o, frame - level * n - o->imm, n, ACCESS_WRITE), 1, ACCESS_WRITE);
-	for (unsigned i = level; i >= 1; i--)
-		mmu_probe(c, o, stack_linear(c, o, frame - i * n, n, ACCESS_WRITE), n, ACCESS_WRITE);
 	mem_set(c, o, stack_linear(c, o, frame, n, ACCESS_WRITE), n, bp);
-	for (unsigned i = 1; i <= level; i++)
-		mem_set(c, o, stack_linear(c, o, frame - i * n, n, ACCESS_WRITE), n, i == level ? frame : link[i]);
+	for (unsigned i = 1; i < level; i++) {
+		u64 link = mem_get(c, o, stack_linear(c, o, bp - i * n, n, ACCESS_READ), n);
+
+		mem_set(c, o, stack_linear(c, o, frame - i * n, n, ACCESS_WRITE), n, link);
+	}
+	if (level)
+		mem_set(c, o, stack_linear(c, o, frame - level * n, n, ACCESS_WRITE), n, frame);
+	mmu_probe(c, o, stack_linear(c, o, top, n, ACCESS_WRITE), 1, ACCESS_WRITE);
 	reg_set(c, RBP, n, (bp & ~c->stack_mask) | (frame & c->stack_mask));
-	stack_set(c, frame - level * n - o->imm);
+	stack_set(c, top);
 	OP_NEXT(c, o);
 }
 

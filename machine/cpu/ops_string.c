@@ -82,8 +82,9 @@ static struct compared cmps_one(struct cpu *c, const struct op *o)
 {
 	struct compared r;
 
-	r.a = sign_extend(mem_get(c, o, source_linear(c, o), o->size), o->size);
+	/* CPUs read ES:rDI first, which shows if both fault. */
 	r.b = sign_extend(mem_get(c, o, dest_linear(c, o, ACCESS_READ), o->size), o->size);
+	r.a = sign_extend(mem_get(c, o, source_linear(c, o), o->size), o->size);
 	advance(c, o, RSI, step_of(c, o));
 	advance(c, o, RDI, step_of(c, o));
 	return r;

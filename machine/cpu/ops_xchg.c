@@ -40,7 +40,8 @@ static const struct op *op_cmpxchg(struct cpu *c, const struct op *o)
 	if (a == b) {
 		place_write(c, o, &p, reg_get(c, o->src, o->size));
 	} else {
-		place_write(c, o, &p, b);
+		if (p.mem) /* a register keeps its upper half too */
+			place_write(c, o, &p, b);
 		reg_set(c, o->size == 1 ? 0 : RAX, o->size, b);
 	}
 	cc_set(c, CC_SUB, r, a, b);
