@@ -172,6 +172,9 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 	case 4:
 		leaf_cache(c, subleaf, out);
 		break;
+	case 7:
+		out[EAX] = subleaf == 0 ? 2 : 0; /* highest subleaf */
+		break;
 	case 0xb:
 		leaf_topology(c, subleaf, out);
 		break;

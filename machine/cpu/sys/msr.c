@@ -12,7 +12,7 @@
 
 #define MICROCODE 0x0b000040ull
 #define MTRR_VARIABLE 10
-#define SPEC_CTRL_BITS 7ull /* IBRS, STIBP, SSBD */
+#define SPEC_CTRL_BITS 0x407ull /* IBRS, STIBP, SSBD, BHI_DIS_S */
 
 /*
  * Not affected by: RDCL, L1TF, SSB, MDS, page-size-change MCE, TAA, MMIO stale data (3 bits), BHI, post-barrier RSB, GDS, RFDS, ITS;
