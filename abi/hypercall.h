@@ -9,8 +9,9 @@
  * Call:    VMCALL at CPL 0, 64-bit mode. RAX = OOH_HC_MAGIC | call number, arguments in RDI, RSI, RDX.
  * Return:  RAX = 0 or a positive count; or a negative number, one of OOH_HC_E*. No other register changes.
  * A VMCALL from CPL > 0, or with another magic, raises #UD as on a CPU without a hypervisor.
- * Addresses in arguments are guest-physical, naturally aligned; a structure never crosses a 4 KiB page. A structure or list
- * that is not in guest RAM, or that touches memory of the hypervisor, gives OOH_HC_EFAULT and nothing is done.
+ * Addresses in arguments are guest-physical, aligned to 8 bytes; a structure or list never crosses a 4 KiB page: else, or with a
+ * size of 0, an unknown flag or a count out of range, OOH_HC_EINVAL. A structure or list that is not in guest RAM, or that
+ * touches memory of the hypervisor, gives OOH_HC_EFAULT. In both cases nothing is done. An unknown number: OOH_HC_ENOSYS.
  * Detection: CPUID leaf OOH_CPUID_LEAF returns OOH_CPUID_SIG_* in EBX, ECX, EDX and the ABI version in EAX.
  */
 #ifndef OOH_ABI_HYPERCALL_H
@@ -35,14 +36,17 @@ enum ooh_hypercall {
 	/*
 	 * RDI = gpa of struct ooh_hv_ring, or 0 to remove the ring. Returns 0. While no ring is set, ARM gives
 	 * OOH_HC_ENORING. The ring's pages stay the guest's memory; the hypervisor validates and remembers their
-	 * addresses, so a guest that later changes the page list or the counters can only spoil its own ring.
+	 * addresses, so a guest that later changes the page list or the counters can only spoil its own ring. A version or
+	 * capacity that is not as below: OOH_HC_EINVAL, and nothing changes. After OOH_HC_EFAULT there is no ring. The hypervisor
+	 * goes on counting from the header's head. Entries drained while there is no ring count as dropped.
 	 */
 	OOH_HC_SET_RING = 1,
 	/*
 	 * RDI = gpa of a list of u64 frame numbers (gpa >> 12), RSI = their number, 1 to 512. Clears the dirty flag of each
 	 * frame's 4 KiB EPT leaf, splitting larger leaves. Frames outside RAM or of the hypervisor: OOH_HC_EFAULT, frames
 	 * before it in the list stay armed. Does *not* flush: a round starts when every CPU has done OOH_HC_DRAIN with
-	 * OOH_DRAIN_FLUSH after the ARM. Returns the number armed.
+	 * OOH_DRAIN_FLUSH after the ARM. Returns the number armed. The CPU's own walks count as stores to the page tables walked
+	 * (SDM 3C "Accessed and Dirty Flags for EPT"): an armed page-table page is logged when it is next walked.
 	 */
 	OOH_HC_ARM = 2,
 	/* As ARM, but sets the dirty flag: the frames are not logged any more. Returns the number of frames. */
@@ -52,11 +56,14 @@ enum ooh_hypercall {
 	 * translations (INVEPT), so that stores after it are logged. Must run on each CPU. Returns the number copied.
 	 */
 	OOH_HC_DRAIN = 4,
-	/* Disarms every frame and gives 2 MiB and 1 GiB leaves back. The caller flushes every CPU as for ARM. Returns 0. */
+	/*
+	 * Disarms every frame and gives 2 MiB and 1 GiB leaves back. The caller flushes every CPU as for ARM; until then the
+	 * page tables are not reused, and ARM may give OOH_HC_ENOMEM. Returns 0.
+	 */
 	OOH_HC_RESET = 5,
 	/*
-	 * Of the loader only (any other RIP page: OOH_HC_EPERM): leaves VMX operation on this CPU; execution continues
-	 * after the VMCALL as if there had never been a hypervisor.
+	 * Of the loader only (from any RIP but its own: OOH_HC_EPERM): leaves VMX operation on this CPU; execution continues
+	 * after the VMCALL, still in root mode but with Linux' state, for VMXOFF (see docs/hypervisor.md).
 	 */
 	OOH_HC_LEAVE = 6,
 	OOH_HC_COUNT

@@ -25,6 +25,10 @@ static bool enable_now;
 module_param_named(enable, enable_now, bool, 0444);
 MODULE_PARM_DESC(enable, "start the hypervisor when the module is loaded (default: no)");
 
+static int fail_cpu = -1;
+module_param(fail_cpu, int, 0644);
+MODULE_PARM_DESC(fail_cpu, "fault injection: this CPU fails to launch (default: none)");
+
 static DEFINE_MUTEX(lock); /* enable against disable; protects setup */
 static struct ooh_setup setup;
 static bool active; /* changes only while all CPUs are stopped: constant in a section that cannot be preempted */
@@ -59,7 +63,8 @@ static void vote(struct meeting *m, int error)
 static int launch_all(void *arg)
 {
 	struct meeting *m = arg;
-	int error = ooh_launch_this_cpu(&setup, &setup.cpu[smp_processor_id()]);
+	int cpu = smp_processor_id();
+	int error = cpu == fail_cpu ? -EIO : ooh_launch_this_cpu(&setup, &setup.cpu[cpu]);
 
 	vote(m, error);
 	meet(m, 1);
