@@ -155,6 +155,9 @@ static void snap_all(struct machine *m, struct snap *s)
 	}
 	if (!s->failed)
 		dev_snap(m, s);
+	/* Decoding may look up translations: the machine that goes on must decode anew like the one that resumes. */
+	for (unsigned i = 0; i < m->ncpus; i++)
+		code_flush_all(m->cpu[i]);
 }
 
 static int open_in(const char *dir, const char *file, int flags)

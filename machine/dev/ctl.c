@@ -117,12 +117,14 @@ static void go(struct ctl *d)
 
 void ctl_resumed(struct machine *m, u64 block)
 {
+	u64 pages = m->stat[STAT_DMA_PAGES]; /* the saving machine did not write: counters go on alike */
 	struct machine_command_block b;
 
 	if (!bus_dma_read(m, (hpa_t){ block }, &b, sizeof(b)))
 		return;
 	b.out[0] = 1;
 	bus_dma_write(m, (hpa_t){ block }, &b, sizeof(b));
+	m->stat[STAT_DMA_PAGES] = pages;
 }
 
 static u32 ctl_read(void *dev, struct cpu *cpu, u16 port, unsigned size)
