@@ -9,6 +9,7 @@
  */
 #include "machine/fpu/rows.h"
 #include "machine/fpu/x87.h"
+#include "machine/fpu/x87_fast.h"
 
 #define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
 
@@ -81,13 +82,17 @@ static void run(struct cpu *c, const struct op *o, x87_host *fn, void *mem, u32 
 	pointers(c, o);
 }
 
-/* With an operand ST(i), i > 0: it is moved to ST(1) and back. */
-static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *fn, u32 *ax)
+/* With an operand ST(i): it is moved to ST(1) and back. */
+static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *st0, x87_host *st1, u32 *ax)
 {
 	u16 top = c->fpu.fsw & FSW_TOP, after;
 
+	if (i == 0) {
+		run(c, o, st0, NULL, ax);
+		return;
+	}
 	swap_registers(c, i);
-	run(c, o, fn, NULL, ax);
+	run(c, o, st1, NULL, ax);
 	after = c->fpu.fsw & FSW_TOP;
 	c->fpu.fsw = (c->fpu.fsw & ~FSW_TOP) | top;
 	swap_registers(c, i);
@@ -114,9 +119,9 @@ static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *fn,
 
 /* Instructions without explicit operands. */
 #define PLAIN_OPS(_)                                                                                                   \
-	_(FCHS, 0xd9, 0xe0) _(FABS, 0xd9, 0xe1) _(FTST, 0xd9, 0xe4) _(FXAM, 0xd9, 0xe5) _(FLD1, 0xd9, 0xe8)             \
+	_(FTST, 0xd9, 0xe4) _(FXAM, 0xd9, 0xe5)                                                                         \
 	_(FLDL2T, 0xd9, 0xe9) _(FLDL2E, 0xd9, 0xea) _(FLDPI, 0xd9, 0xeb) _(FLDLG2, 0xd9, 0xec) _(FLDLN2, 0xd9, 0xed)    \
-	_(FLDZ, 0xd9, 0xee) _(F2XM1, 0xd9, 0xf0) _(FYL2X, 0xd9, 0xf1) _(FPTAN, 0xd9, 0xf2) _(FPATAN, 0xd9, 0xf3)        \
+	_(F2XM1, 0xd9, 0xf0) _(FYL2X, 0xd9, 0xf1) _(FPTAN, 0xd9, 0xf2) _(FPATAN, 0xd9, 0xf3)        \
 	_(FXTRACT, 0xd9, 0xf4) _(FPREM1, 0xd9, 0xf5) _(FPREM, 0xd9, 0xf8) _(FYL2XP1, 0xd9, 0xf9) _(FSQRT, 0xd9, 0xfa)   \
 	_(FSINCOS, 0xd9, 0xfb) _(FRNDINT, 0xd9, 0xfc) _(FSCALE, 0xd9, 0xfd) _(FSIN, 0xd9, 0xfe) _(FCOS, 0xd9, 0xff)     \
 	_(FUCOMPP, 0xda, 0xe9) _(FCOMPP, 0xde, 0xd9)
@@ -130,36 +135,117 @@ static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *fn,
 	}
 PLAIN_OPS(DEFINE_PLAIN)
 
-/* One explicit operand ST(i): the byte for i = 0. */
+/* Sign changes and constants that need no rounding. */
+#define SIGN_OPS(_) _(FCHS, 0xd9, 0xe0, ^= 0x8000) _(FABS, 0xd9, 0xe1, &= 0x7fff)
+#define DEFINE_SIGN(name, b0, b1, action)                                                                              \
+	HOST(name##_host, b0, b1)                                                                                      \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick(c, 0, 0)) {                                                                              \
+			x87_st(c, 0)->se action;                                                                       \
+			c->fpu.fsw &= ~FSW_C1;                                                                         \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##_host, NULL, NULL);                                                            \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+SIGN_OPS(DEFINE_SIGN)
+
+static inline void push(struct cpu *c, const struct op *o, struct x87_reg v)
+{
+	x87_push(c);
+	*x87_st(c, 0) = v;
+	c->fpu.fsw &= ~FSW_C1;
+	x87_note_ip(c, o);
+}
+
+#define CONST_OPS(_) _(FLD1, 0xd9, 0xe8, 1ull << 63, 0x3fff) _(FLDZ, 0xd9, 0xee, 0, 0)
+#define DEFINE_CONST(name, b0, b1, mant, se)                                                                           \
+	HOST(name##_host, b0, b1)                                                                                      \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick_push(c))                                                                                 \
+			push(c, o, (struct x87_reg){ mant, se });                                                       \
+		else                                                                                                   \
+			run(c, o, name##_host, NULL, NULL);                                                            \
+		OP_NEXT(c, o);                                                                                         \
+	}
+CONST_OPS(DEFINE_CONST)
+
+/* One explicit operand ST(i): the byte for i = 0, how many pops follow, and what to do when nothing unusual can happen. */
+static inline void quick_exchange(struct cpu *c, unsigned i)
+{
+	struct x87_reg t = *x87_st(c, 0);
+
+	*x87_st(c, 0) = *x87_st(c, i);
+	*x87_st(c, i) = t;
+	c->fpu.fsw &= ~FSW_C1;
+}
+
+/* The destination may be empty. */
+static inline void quick_copy(struct cpu *c, unsigned i)
+{
+	*x87_st(c, i) = *x87_st(c, 0);
+	c->fpu.ftw |= 1u << ((x87_top(c) + i) & 7);
+	c->fpu.fsw &= ~FSW_C1;
+}
+
+X87_FAST_COMPARE(fast_fcom, 0xd8, 0xd1)
+X87_FAST_COMPARE(fast_fucom, 0xdd, 0xe1)
+
+static inline void quick_fcom(struct cpu *c, unsigned i)
+{
+	fast_fcom(c, x87_st(c, 0), x87_st(c, i));
+}
+
+static inline void quick_fucom(struct cpu *c, unsigned i)
+{
+	fast_fucom(c, x87_st(c, 0), x87_st(c, i));
+}
+
 #define STI_OPS(_)                                                                                                     \
-	_(FXCH, 0xd9, 0xc8) _(FST, 0xdd, 0xd0) _(FSTP, 0xdd, 0xd8) _(FSTPNCE, 0xd9, 0xd8) _(FCOM, 0xd8, 0xd0)           \
-	_(FCOMP, 0xd8, 0xd8) _(FUCOM, 0xdd, 0xe0) _(FFREEP, 0xdf, 0xc0)
-#define DEFINE_STI(name, b0, b1)                                                                                       \
+	_(FXCH, 0xd9, 0xc8, dst, dst, 0, quick_exchange) _(FST, 0xdd, 0xd0, dst, 0, 0, quick_copy)                      \
+	_(FSTP, 0xdd, 0xd8, dst, 0, 1, quick_copy) _(FCOM, 0xd8, 0xd0, dst, dst, 0, quick_fcom)                         \
+	_(FCOMP, 0xd8, 0xd8, dst, dst, 1, quick_fcom) _(FUCOM, 0xdd, 0xe0, dst, dst, 0, quick_fucom)                    \
+	_(FUCOMP, 0xdd, 0xe8, src, src, 1, quick_fucom)
+#define OPERAND_dst o->dst
+#define OPERAND_src o->src
+#define OPERAND_0   0
+#define DEFINE_STI(name, b0, b1, operand, needed, pops, quick)                                                         \
+	HOST(name##_st0_host, b0, b1)                                                                                  \
+	HOST(name##_st1_host, b0, b1 + 1)                                                                              \
+	HANDLER(name##_sti)                                                                                            \
+	{                                                                                                              \
+		unsigned i = OPERAND_##operand;                                                                        \
+                                                                                                                       \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick(c, 0, OPERAND_##needed)) {                                                               \
+			quick(c, i);                                                                                   \
+			if (pops)                                                                                      \
+				x87_pop(c);                                                                            \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run_sti(c, o, i, name##_st0_host, name##_st1_host, NULL);                                       \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+STI_OPS(DEFINE_STI)
+
+/* The same without a short way: nobody uses them. */
+#define RARE_STI_OPS(_) _(FSTPNCE, 0xd9, 0xd8) _(FFREEP, 0xdf, 0xc0)
+#define DEFINE_RARE_STI(name, b0, b1)                                                                                  \
 	HOST(name##_st0_host, b0, b1)                                                                                  \
 	HOST(name##_st1_host, b0, b1 + 1)                                                                              \
 	HANDLER(name##_sti)                                                                                            \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		if (o->dst == 0)                                                                                       \
-			run(c, o, name##_st0_host, NULL, NULL);                                                         \
-		else                                                                                                   \
-			run_sti(c, o, o->dst, name##_st1_host, NULL);                                                   \
+		run_sti(c, o, o->dst, name##_st0_host, name##_st1_host, NULL);                                          \
 		OP_NEXT(c, o);                                                                                         \
 	}
-STI_OPS(DEFINE_STI)
-
-/* Here the decoder names ST(0) first. */
-HOST(FUCOMP_st0_host, 0xdd, 0xe8)
-HOST(FUCOMP_st1_host, 0xdd, 0xe9)
-HANDLER(fucomp)
-{
-	x87_check(c, o);
-	if (o->src == 0)
-		run(c, o, FUCOMP_st0_host, NULL, NULL);
-	else
-		run_sti(c, o, o->src, FUCOMP_st1_host, NULL);
-	OP_NEXT(c, o);
-}
+RARE_STI_OPS(DEFINE_RARE_STI)
 
 /* FLD ST(7) pushes onto its own source: that one cannot be moved to ST(1). */
 HOST(FLD_st0_host, 0xd9, 0xc0)
@@ -168,12 +254,12 @@ HOST(FLD_st7_host, 0xd9, 0xc7)
 HANDLER(fld_sti)
 {
 	x87_check(c, o);
-	if (o->dst == 0)
-		run(c, o, FLD_st0_host, NULL, NULL);
+	if (x87_quick_push(c) && !x87_empty(c, o->dst))
+		push(c, o, *x87_st(c, o->dst));
 	else if (o->dst == 7)
 		run(c, o, FLD_st7_host, NULL, NULL);
 	else
-		run_sti(c, o, o->dst, FLD_st1_host, NULL);
+		run_sti(c, o, o->dst, FLD_st0_host, FLD_st1_host, NULL);
 	OP_NEXT(c, o);
 }
 
@@ -186,24 +272,30 @@ HANDLER(fld_sti)
 	HOST(name##_10_host, 0xdc, reverse + 1)                                                                        \
 	HOST(name##P_00_host, 0xde, reverse)                                                                           \
 	HOST(name##P_10_host, 0xde, reverse + 1)                                                                       \
+	X87_FAST_ALU(name##_fast, 0xd8, forward + 1)                                                                   \
 	HANDLER(name##_ss)                                                                                             \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		if (o->dst == 0 && o->src == 0)                                                                        \
-			run(c, o, name##_00_host, NULL, NULL);                                                          \
-		else if (o->dst == 0)                                                                                  \
-			run_sti(c, o, o->src, name##_01_host, NULL);                                                    \
-		else                                                                                                   \
-			run_sti(c, o, o->dst, name##_10_host, NULL);                                                    \
+		if (x87_quick(c, o->dst, o->src)) {                                                                    \
+			name##_fast(c, x87_st(c, o->dst), x87_st(c, o->src));                                           \
+			x87_note_ip(c, o);                                                                             \
+		} else if (o->dst == 0) {                                                                              \
+			run_sti(c, o, o->src, name##_00_host, name##_01_host, NULL);                                    \
+		} else {                                                                                               \
+			run_sti(c, o, o->dst, name##_00_host, name##_10_host, NULL);                                    \
+		}                                                                                                      \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	HANDLER(name##P_ss)                                                                                            \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		if (o->dst == 0)                                                                                       \
-			run(c, o, name##P_00_host, NULL, NULL);                                                         \
-		else                                                                                                   \
-			run_sti(c, o, o->dst, name##P_10_host, NULL);                                                   \
+		if (x87_quick(c, o->dst, 0)) {                                                                         \
+			name##_fast(c, x87_st(c, o->dst), x87_st(c, 0));                                                \
+			x87_pop(c);                                                                                    \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run_sti(c, o, o->dst, name##P_00_host, name##P_10_host, NULL);                                  \
+		}                                                                                                      \
 		OP_NEXT(c, o);                                                                                         \
 	}
 ALU_OPS(DEFINE_ALU)
@@ -212,17 +304,14 @@ ALU_OPS(DEFINE_ALU)
 #define CMOV_OPS(_)                                                                                                    \
 	_(FCMOVB, 0xda, 0xc0) _(FCMOVE, 0xda, 0xc8) _(FCMOVBE, 0xda, 0xd0) _(FCMOVU, 0xda, 0xd8)                        \
 	_(FCMOVNB, 0xdb, 0xc0) _(FCMOVNE, 0xdb, 0xc8) _(FCMOVNBE, 0xdb, 0xd0) _(FCMOVNU, 0xdb, 0xd8)
-#define COMI_OPS(_) _(FCOMI, 0xdb, 0xf0) _(FUCOMI, 0xdb, 0xe8) _(FCOMIP, 0xdf, 0xf0) _(FUCOMIP, 0xdf, 0xe8)
+#define COMI_OPS(_) _(FCOMI, 0xdb, 0xf0, 0) _(FUCOMI, 0xdb, 0xe8, 0) _(FCOMIP, 0xdf, 0xf0, 1) _(FUCOMIP, 0xdf, 0xe8, 1)
 #define SAHF_FLAGS (EFLAGS_CF | EFLAGS_PF | EFLAGS_AF | EFLAGS_ZF | EFLAGS_SF)
 
 static u32 run_flags(struct cpu *c, const struct op *o, u32 flags, x87_host *st0, x87_host *st1)
 {
 	u32 ax = (flags & SAHF_FLAGS) << 8;
 
-	if (o->src == 0)
-		run(c, o, st0, NULL, &ax);
-	else
-		run_sti(c, o, o->src, st1, &ax);
+	run_sti(c, o, o->src, st0, st1, &ax);
 	return ax >> 8 & SAHF_FLAGS;
 }
 
@@ -235,31 +324,91 @@ static u32 run_flags(struct cpu *c, const struct op *o, u32 flags, x87_host *st0
 		run_flags(c, o, (u32)cpu_rflags(c), name##_st0_host, name##_st1_host);                                  \
 		OP_NEXT(c, o);                                                                                         \
 	}
-#define DEFINE_COMI(name, b0, b1)                                                                                      \
+CMOV_OPS(DEFINE_CMOV)
+
+/* OF is cleared, with SF and AF. */
+#define DEFINE_COMI(name, b0, b1, pops)                                                                                \
 	HOST_FLAGS(name##_st0_host, b0, b1)                                                                            \
 	HOST_FLAGS(name##_st1_host, b0, b1 + 1)                                                                        \
+	X87_FAST_COMPARE_FLAGS(name##_fast, 0xdb, b1 + 1)                                                              \
 	HANDLER(name##_ss)                                                                                             \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		/* OF is cleared, with SF and AF. */                                                                   \
-		cpu_set_status(c, run_flags(c, o, 0, name##_st0_host, name##_st1_host));                                \
+		if (x87_quick(c, 0, o->src)) {                                                                         \
+			cpu_set_status(c, name##_fast(c, x87_st(c, 0), x87_st(c, o->src)));                             \
+			if (pops)                                                                                      \
+				x87_pop(c);                                                                            \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			cpu_set_status(c, run_flags(c, o, 0, name##_st0_host, name##_st1_host));                        \
+		}                                                                                                      \
 		OP_NEXT(c, o);                                                                                         \
 	}
-CMOV_OPS(DEFINE_CMOV)
 COMI_OPS(DEFINE_COMI)
 
-/* Memory sources: bytes of the operand, opcode, ModRM.reg. */
+/* Arithmetic with a memory source: bytes of the operand, opcode, ModRM.reg. */
+#define ALU_MEM_OPS(_)                                                                                                 \
+	_(FADD, 4, 0xd8, 0) _(FMUL, 4, 0xd8, 1) _(FSUB, 4, 0xd8, 4) _(FSUBR, 4, 0xd8, 5) _(FDIV, 4, 0xd8, 6) _(FDIVR, 4, 0xd8, 7) \
+	_(FADD, 8, 0xdc, 0) _(FMUL, 8, 0xdc, 1) _(FSUB, 8, 0xdc, 4) _(FSUBR, 8, 0xdc, 5) _(FDIV, 8, 0xdc, 6) _(FDIVR, 8, 0xdc, 7) \
+	_(FIADD, 4, 0xda, 0) _(FIMUL, 4, 0xda, 1) _(FISUB, 4, 0xda, 4) _(FISUBR, 4, 0xda, 5)                            \
+	_(FIDIV, 4, 0xda, 6) _(FIDIVR, 4, 0xda, 7)                                                                      \
+	_(FIADD, 2, 0xde, 0) _(FIMUL, 2, 0xde, 1) _(FISUB, 2, 0xde, 4) _(FISUBR, 2, 0xde, 5)                            \
+	_(FIDIV, 2, 0xde, 6) _(FIDIVR, 2, 0xde, 7)
+#define COMPARE_MEM_OPS(_)                                                                                             \
+	_(FCOM, 4, 0xd8, 2) _(FCOMP, 4, 0xd8, 3) _(FCOM, 8, 0xdc, 2) _(FCOMP, 8, 0xdc, 3)                               \
+	_(FICOM, 4, 0xda, 2) _(FICOMP, 4, 0xda, 3) _(FICOM, 2, 0xde, 2) _(FICOMP, 2, 0xde, 3)                           \
+	_(FLD, 10, 0xdb, 5) _(FBLD, 10, 0xdf, 4)
 #define LOAD_OPS(_)                                                                                                    \
-	_(FADD, 4, 0xd8, 0) _(FMUL, 4, 0xd8, 1) _(FCOM, 4, 0xd8, 2) _(FCOMP, 4, 0xd8, 3)                                \
-	_(FSUB, 4, 0xd8, 4) _(FSUBR, 4, 0xd8, 5) _(FDIV, 4, 0xd8, 6) _(FDIVR, 4, 0xd8, 7)                               \
-	_(FADD, 8, 0xdc, 0) _(FMUL, 8, 0xdc, 1) _(FCOM, 8, 0xdc, 2) _(FCOMP, 8, 0xdc, 3)                                \
-	_(FSUB, 8, 0xdc, 4) _(FSUBR, 8, 0xdc, 5) _(FDIV, 8, 0xdc, 6) _(FDIVR, 8, 0xdc, 7)                               \
-	_(FIADD, 4, 0xda, 0) _(FIMUL, 4, 0xda, 1) _(FICOM, 4, 0xda, 2) _(FICOMP, 4, 0xda, 3)                            \
-	_(FISUB, 4, 0xda, 4) _(FISUBR, 4, 0xda, 5) _(FIDIV, 4, 0xda, 6) _(FIDIVR, 4, 0xda, 7)                           \
-	_(FIADD, 2, 0xde, 0) _(FIMUL, 2, 0xde, 1) _(FICOM, 2, 0xde, 2) _(FICOMP, 2, 0xde, 3)                            \
-	_(FISUB, 2, 0xde, 4) _(FISUBR, 2, 0xde, 5) _(FIDIV, 2, 0xde, 6) _(FIDIVR, 2, 0xde, 7)                           \
-	_(FLD, 4, 0xd9, 0) _(FLD, 8, 0xdd, 0) _(FLD, 10, 0xdb, 5) _(FBLD, 10, 0xdf, 4)                                  \
-	_(FILD, 2, 0xdf, 0) _(FILD, 4, 0xdb, 0) _(FILD, 8, 0xdf, 5)
+	_(FLD, 4, 0xd9, 0) _(FLD, 8, 0xdd, 0) _(FILD, 2, 0xdf, 0) _(FILD, 4, 0xdb, 0) _(FILD, 8, 0xdf, 5)
+
+/* The operand in memory order. Handlers keep no local variable whose address is known elsewhere: it comes by value. */
+static inline u64 load_operand(struct cpu *c, const struct op *o, unsigned n)
+{
+	u64 lin = op_lin(c, o, n, ACCESS_READ);
+
+	return n == 2 ? ld16(c, o, lin) : n == 4 ? ld32(c, o, lin) : ld64(c, o, lin);
+}
+
+#define DEFINE_ALU_MEM(name, n, b0, reg)                                                                               \
+	HOST_MEM(name##n##_host, b0, reg)                                                                              \
+	X87_FAST_ALU_MEM(name##n##_fast, b0, reg)                                                                      \
+	static void name##n##_with(struct cpu *c, const struct op *o, u64 mem)                                         \
+	{                                                                                                              \
+		if (x87_quick(c, 0, 0)) {                                                                              \
+			name##n##_fast(c, x87_st(c, 0), &mem);                                                          \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##n##_host, &mem, NULL);                                                          \
+		}                                                                                                      \
+	}                                                                                                              \
+	HANDLER(name##_m##n)                                                                                           \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		name##n##_with(c, o, load_operand(c, o, n));                                                           \
+		OP_NEXT(c, o);                                                                                         \
+	}
+ALU_MEM_OPS(DEFINE_ALU_MEM)
+
+#define DEFINE_LOAD(name, n, b0, reg)                                                                                  \
+	HOST_MEM(name##n##_host, b0, reg)                                                                              \
+	X87_FAST_LOAD(name##n##_fast, b0, reg)                                                                         \
+	static void name##n##_with(struct cpu *c, const struct op *o, u64 mem)                                         \
+	{                                                                                                              \
+		if (x87_quick_push(c)) {                                                                               \
+			x87_push(c);                                                                                   \
+			name##n##_fast(c, x87_st(c, 0), &mem);                                                          \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##n##_host, &mem, NULL);                                                          \
+		}                                                                                                      \
+	}                                                                                                              \
+	HANDLER(name##_m##n)                                                                                           \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		name##n##_with(c, o, load_operand(c, o, n));                                                           \
+		OP_NEXT(c, o);                                                                                         \
+	}
+LOAD_OPS(DEFINE_LOAD)
 
 static void run_load(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
 {
@@ -269,7 +418,7 @@ static void run_load(struct cpu *c, const struct op *o, x87_host *fn, unsigned n
 	run(c, o, fn, mem, NULL);
 }
 
-#define DEFINE_LOAD(name, n, b0, reg)                                                                                  \
+#define DEFINE_COMPARE_MEM(name, n, b0, reg)                                                                           \
 	HOST_MEM(name##n##_host, b0, reg)                                                                              \
 	HANDLER(name##_m##n)                                                                                           \
 	{                                                                                                              \
@@ -277,13 +426,15 @@ static void run_load(struct cpu *c, const struct op *o, x87_host *fn, unsigned n
 		run_load(c, o, name##n##_host, n);                                                                     \
 		OP_NEXT(c, o);                                                                                         \
 	}
-LOAD_OPS(DEFINE_LOAD)
+COMPARE_MEM_OPS(DEFINE_COMPARE_MEM)
 
-/* Memory destinations. */
+/* Memory destinations: bytes, opcode and ModRM.reg, the same of the form that pops, and whether this one does. */
 #define STORE_OPS(_)                                                                                                   \
-	_(FST, 4, 0xd9, 2) _(FSTP, 4, 0xd9, 3) _(FST, 8, 0xdd, 2) _(FSTP, 8, 0xdd, 3) _(FSTP, 10, 0xdb, 7)              \
-	_(FIST, 2, 0xdf, 2) _(FISTP, 2, 0xdf, 3) _(FIST, 4, 0xdb, 2) _(FISTP, 4, 0xdb, 3) _(FISTP, 8, 0xdf, 7)          \
-	_(FISTTP, 2, 0xdf, 1) _(FISTTP, 4, 0xdb, 1) _(FISTTP, 8, 0xdd, 1) _(FBSTP, 10, 0xdf, 6)
+	_(FST, 4, 0xd9, 2, 0xd9, 3, 0) _(FSTP, 4, 0xd9, 3, 0xd9, 3, 1) _(FST, 8, 0xdd, 2, 0xdd, 3, 0) _(FSTP, 8, 0xdd, 3, 0xdd, 3, 1) \
+	_(FIST, 2, 0xdf, 2, 0xdf, 3, 0) _(FISTP, 2, 0xdf, 3, 0xdf, 3, 1) _(FIST, 4, 0xdb, 2, 0xdb, 3, 0)                \
+	_(FISTP, 4, 0xdb, 3, 0xdb, 3, 1) _(FISTP, 8, 0xdf, 7, 0xdf, 7, 1)                                               \
+	_(FISTTP, 2, 0xdf, 1, 0xdf, 1, 1) _(FISTTP, 4, 0xdb, 1, 0xdb, 1, 1) _(FISTTP, 8, 0xdd, 1, 0xdd, 1, 1)           \
+	_(FSTP, 10, 0xdb, 7, 0xdb, 7, 1) _(FBSTP, 10, 0xdf, 6, 0xdf, 6, 1)
 
 /* An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the new state. */
 static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
@@ -300,31 +451,61 @@ static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned 
 	pointers(c, o);
 }
 
-#define DEFINE_STORE(name, n, b0, reg)                                                                                 \
+typedef u16 fast_store(struct cpu *c, const struct x87_reg *a, void *mem);
+
+static inline void quick_store(struct cpu *c, const struct op *o, fast_store *fn, unsigned n, bool pops)
+{
+	u64 lin = op_lin(c, o, n, ACCESS_WRITE);
+	u8 mem[10];
+	u16 sw = fn(c, x87_st(c, 0), mem);
+
+	st_buf(c, o, lin, mem, n);
+	x87_take_status(c, sw, FSW_C1);
+	if (pops)
+		x87_pop(c);
+	x87_note_ip(c, o);
+}
+
+#define DEFINE_STORE(name, n, b0, reg, pb0, preg, pops)                                                                \
 	HOST_MEM(name##n##_host, b0, reg)                                                                              \
+	X87_FAST_STORE(name##n##_fast, pb0, preg)                                                                      \
+	static void name##n##_to(struct cpu *c, const struct op *o)                                                    \
+	{                                                                                                              \
+		if (x87_quick(c, 0, 0))                                                                                \
+			quick_store(c, o, name##n##_fast, n, pops);                                                     \
+		else                                                                                                   \
+			run_store(c, o, name##n##_host, n);                                                            \
+	}                                                                                                              \
 	HANDLER(name##_m##n)                                                                                           \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
-		run_store(c, o, name##n##_host, n);                                                                    \
+		name##n##_to(c, o);                                                                                    \
 		OP_NEXT(c, o);                                                                                         \
 	}
 STORE_OPS(DEFINE_STORE)
 
-#define ROWS_PLAIN(name, b0, b1)       ROW(name, SHAPE0, name##_plain),
-#define ROWS_STI(name, b0, b1)         ROW(name, SHAPE1(S), name##_sti),
-#define ROWS_ALU(name, forward, rev)   ROW(name, SHAPE(S, S), name##_ss), ROW(name##P, SHAPE(S, S), name##P_ss),
-#define ROWS_FLAG(name, b0, b1)        ROW(name, SHAPE(S, S), name##_ss),
-#define ROWS_MEM(name, n, b0, reg)     ROW_SIZED(name, SHAPE1(M), n, name##_m##n),
+#define ROWS_PLAIN(name, ...)  ROW(name, SHAPE0, name##_plain),
+#define ROWS_STI(name, b0, b1, operand, needed, pops, quick) ROW(name, SHAPE_##operand, name##_sti),
+#define SHAPE_dst SHAPE1(S)
+#define SHAPE_src SHAPE(S, S) /* the decoder names ST(0) first */
+#define ROWS_RARE(name, ...)   ROW(name, SHAPE1(S), name##_sti),
+#define ROWS_ALU(name, ...)    ROW(name, SHAPE(S, S), name##_ss), ROW(name##P, SHAPE(S, S), name##P_ss),
+#define ROWS_FLAG(name, ...)   ROW(name, SHAPE(S, S), name##_ss),
+#define ROWS_MEM(name, n, ...) ROW_SIZED(name, SHAPE1(M), n, name##_m##n),
 
 const struct fpu_row fpu_rows_x87[] = {
 	PLAIN_OPS(ROWS_PLAIN)
+	SIGN_OPS(ROWS_PLAIN)
+	CONST_OPS(ROWS_PLAIN)
 	STI_OPS(ROWS_STI)
+	RARE_STI_OPS(ROWS_RARE)
+	ROW(FLD, SHAPE1(S), fld_sti),
 	ALU_OPS(ROWS_ALU)
 	CMOV_OPS(ROWS_FLAG)
 	COMI_OPS(ROWS_FLAG)
-	ROW(FLD, SHAPE1(S), fld_sti),
-	ROW(FUCOMP, SHAPE(S, S), fucomp),
+	ALU_MEM_OPS(ROWS_MEM)
 	LOAD_OPS(ROWS_MEM)
+	COMPARE_MEM_OPS(ROWS_MEM)
 	STORE_OPS(ROWS_MEM)
 	ROW_END
 };

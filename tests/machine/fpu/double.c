@@ -35,12 +35,16 @@ void double_tlb(struct cpu *c, const void *page, bool hit)
 		tlb[tlb_index(lin)] = (struct tlb_fast){ lin | c->ctx, lin | c->ctx, ~0ull, 0 };
 }
 
+/* Handlers must reach the next op by a tail call: where the stack stands at the end op tells. */
+static const char *end_frame;
+
 static const struct op *end_op(struct cpu *c, const struct op *o)
 {
+	end_frame = __builtin_frame_address(0);
 	return NULL;
 }
 
-static void run_ops(struct cpu *c, const struct op *o)
+static __attribute__((noinline)) void run_ops(struct cpu *c, const struct op *o)
 {
 	while (o)
 		o = o->fn(c, o);
@@ -48,10 +52,19 @@ static void run_ops(struct cpu *c, const struct op *o)
 
 unsigned double_run(struct cpu *c, struct op ops[2])
 {
+	static const char *direct;
+
 	ops[1] = (struct op){ .fn = end_op };
+	if (!direct) {
+		run_ops(c, ops + 1);
+		direct = end_frame;
+	}
 	raised = NO_VECTOR;
-	if (setjmp(c->unwind) == 0)
+	if (setjmp(c->unwind) == 0) {
 		run_ops(c, ops);
+		if (end_frame != direct)
+			return NOT_A_TAIL_CALL;
+	}
 	return raised;
 }
 

@@ -6,6 +6,7 @@
 #include "machine/cpu/cpu.h"
 
 #define NO_VECTOR 0xff
+#define NOT_A_TAIL_CALL 0x100
 
 /* A 64-bit mode processor with every feature switched on. */
 struct cpu *double_new(void);
