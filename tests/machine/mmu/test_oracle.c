@@ -207,9 +207,24 @@ static void stale_translation(void **state)
 	set_pte(0, 0x900000 | RW);
 	write_at(page(0));
 	expect(0x1);
+	assert_int_equal(try_access(ACCESS_READ, page(0), 8), DONE); /* must not make the fast path writable */
+	write_at(page(0));
+	expect(0x1);
 	set_pte(0, 0);
 	write_at(page(0));
 	expect(0x1);
+}
+
+/* A frame that the guest was already writing fast when it became mapped: zeroed pages, for one. */
+static void mapped_while_hot(void **state)
+{
+	(void)state;
+	start();
+	write_at(ALIAS + 0x900000);
+	write_at(ALIAS + 0x900000);
+	set_pte(10, 0x900000 | RW);
+	write_at(ALIAS + 0x900000);
+	expect(0x400);
 }
 
 /* Upper tables come and go. */
@@ -334,12 +349,14 @@ struct act {
 	u8 kind, page, frame;
 };
 
-static u32 rnd_state;
+static u64 rnd_state;
 
 static u32 rnd(u32 n)
 {
-	rnd_state = rnd_state * 1664525 + 1013904223;
-	return (rnd_state >> 8) % n;
+	rnd_state ^= rnd_state << 13;
+	rnd_state ^= rnd_state >> 7;
+	rnd_state ^= rnd_state << 17;
+	return (u32)(rnd_state >> 20) % n;
 }
 
 static u64 frame_address(unsigned f)
@@ -438,7 +455,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rounds), cmocka_unit_test(string_stores), cmocka_unit_test(partial_reads), cmocka_unit_test(aliases), cmocka_unit_test(shared_frame),
-		cmocka_unit_test(mapped_later), cmocka_unit_test(remapped_in_a_round), cmocka_unit_test(stale_translation),
+		cmocka_unit_test(mapped_later), cmocka_unit_test(mapped_while_hot), cmocka_unit_test(remapped_in_a_round), cmocka_unit_test(stale_translation),
 		cmocka_unit_test(tables_change), cmocka_unit_test(holding), cmocka_unit_test(ranges_and_watches),
 		cmocka_unit_test(snapshots), cmocka_unit_test(walker_is_no_store), cmocka_unit_test(random_work),
 		cmocka_unit_test(costs_nothing),

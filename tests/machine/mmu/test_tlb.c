@@ -86,6 +86,7 @@ static void invept_of_another_root(void **state)
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
 	clear_bit_at(EPT_DATA, EPT_D);
 	mmu_invept(&env.c, INVEPT_SINGLE, 0x77000 | EPTP_WALK_4 | 6);
+	mmu_invvpid(&env.c, INVVPID_SINGLE, 1, 0);
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
 	assert_false(phys_get(EPT_DATA) & EPT_D);
 	mmu_invept(&env.c, INVEPT_ALL, 0);
@@ -188,6 +189,18 @@ static void globals(void **state)
 	assert_int_equal(try_access(ACCESS_READ, LIN, 8), FAULT);
 }
 
+/* Without CR4.PGE the flag means nothing. */
+static void not_global(void **state)
+{
+	(void)state;
+	start();
+	phys_set(PT, phys_get(PT) | PTE_G);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	phys_set(PT, 0);
+	mmu_cr3_written(&env.c, false);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), FAULT);
+}
+
 /* Each PCID keeps its own translations, and is flushed alone. */
 static void pcids(void **state)
 {
@@ -238,6 +251,42 @@ static void vpids(void **state)
 	assert_int_equal(try_access(ACCESS_READ, LIN, 8), FAULT);
 }
 
+/* Another EPT pointer under the same VPID: other combined mappings. */
+static void other_ept(void **state)
+{
+	u64 root = 0x15000, eptp;
+
+	(void)state;
+	start_ept(false);
+	eptp = env.c.vmx.eptp;
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	memset(env.m.bus.ram + root, 0, PAGE_SIZE);
+	env.c.vmx.eptp = root | (eptp & 0xfff);
+	mmu_update_mode(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), VIOLATION);
+	env.c.vmx.eptp = eptp;
+	mmu_update_mode(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+}
+
+/* A large guest page that EPT scatters: each 4 KiB piece is translated by itself. */
+static void scattered_large_page(void **state)
+{
+	(void)state;
+	env_reset();
+	map_guest(21, RW | PTE_A, RW | PTE_A | PTE_D);
+	map_ept(12, EPT_RWX, true);
+	phys_set(EPT_DATA + 8, OTHER | 6 << EPT_MT_SHIFT | EPT_RWX);
+	phys_set(DATA, 0x44);
+	phys_set(OTHER, 0x55);
+	assert_int_equal(ld64(&env.c, NULL, LIN), 0x44);
+	assert_int_equal(ld64(&env.c, NULL, LIN + PAGE_SIZE), 0x55);
+	phys_set(PD + 16, 0);
+	assert_int_equal(ld64(&env.c, NULL, LIN), 0x44);
+	mmu_invlpg(&env.c, LIN + 0x5000);
+	assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), FAULT);
+}
+
 /* Root operation (VPID 0) and the guest do not see each other's translations. */
 static void entry_and_exit(void **state)
 {
@@ -255,6 +304,35 @@ static void entry_and_exit(void **state)
 	mmu_update_mode(&env.c);
 	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
 	assert_int_equal(env.m.stat[STAT_TLB_FLUSHES], 0);
+}
+
+/* INVVPID for all contexts leaves VPID 0 alone. */
+static void invvpid_spares_root(void **state)
+{
+	(void)state;
+	start();
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	phys_set(PT, 0);
+	mmu_invvpid(&env.c, INVVPID_ALL, 0, 0);
+	mmu_invept(&env.c, INVEPT_ALL, 0);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	mmu_flush_vpid0(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), FAULT);
+}
+
+/* INVLPG drops the cached upper levels of its PCID, whatever the address. */
+static void invlpg_drops_upper_levels(void **state)
+{
+	(void)state;
+	start();
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	memset(env.m.bus.ram + 0x8000, 0, PAGE_SIZE);
+	phys_set(0x8000 + 8, OTHER | RW);
+	phys_set(PD + 16, 0x8000 | RW);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	mmu_invlpg(&env.c, LIN + 0x40000000);
+	assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), DONE);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
 }
 
 /* INVLPG drops every piece of a large page, whichever address of it is given, and the cached upper levels. */
@@ -299,6 +377,11 @@ static void fault_forgets(void **state)
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE); /* stale */
 	mmu_flush_current(&env.c, true);
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), FAULT);
+	/* the fault dropped what reads had used, too */
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), FAULT);
+	phys_set(PT, 0);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), FAULT);
 }
 
 /* The same for EPT: a violation drops the guest-physical translation, a stale permissive one stays until INVEPT. */
@@ -317,6 +400,11 @@ static void violation_forgets(void **state)
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
 	mmu_invept(&env.c, INVEPT_SINGLE, env.c.vmx.eptp);
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), VIOLATION);
+	/* the violation dropped what reads had used, too */
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), VIOLATION);
+	phys_set(EPT_DATA, 0);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), VIOLATION);
 }
 
 /* The permissions of modes that change without a flush: WP, SMAP and AC take effect at once. */
@@ -407,6 +495,42 @@ static void fast_tags_are_free(void **state)
 	assert_int_equal(costs_of(before), 0);
 }
 
+/* An entry that is evicted takes the fast tags of all modes with it: the next access is a miss again. */
+static void eviction_is_seen(void **state)
+{
+	u64 rival = LIN + TLB_SIZE * PAGE_SIZE;
+
+	(void)state;
+	start();
+	phys_set(PD + 16 + 8 * 4, 0x8000 | RW | PTE_US);
+	memset(env.m.bus.ram + 0x8000, 0, PAGE_SIZE);
+	phys_set(0x8000, OTHER | RW | PTE_US);
+	phys_set(PML4 + 8, phys_get(PML4 + 8) | PTE_US);
+	phys_set(PDPT, phys_get(PDPT) | PTE_US);
+	mmu_flush_all(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	set_cpl(3);
+	assert_int_equal(try_access(ACCESS_READ, rival, 8), DONE);
+	set_cpl(0);
+	assert_int_equal(env.m.stat[STAT_TLB_MISSES], 2);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	assert_int_equal(env.m.stat[STAT_TLB_MISSES], 3);
+}
+
+/* A load that fills the fast tags must not open the write path of a watched frame. */
+static void loads_respect_gates(void **state)
+{
+	(void)state;
+	start();
+	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
+	env.m.bus.frame_flags[DATA >> PAGE_SHIFT] |= FRAME_CODE;
+	mmu_frame_slow(&env.m, DATA >> PAGE_SHIFT);
+	mmu_flush_all(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
+	assert_int_equal(env.code_stores, 1);
+}
+
 /* Two fast write tags to one frame: both go. */
 static void frame_slow_finds_all(void **state)
 {
@@ -427,9 +551,14 @@ static void numbers_wrap(void **state)
 {
 	(void)state;
 	start();
+	phys_set(PT + 8, OTHER | RW);
+	assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), DONE);
+	phys_set(PT + 8, 0);
 	for (unsigned i = 0; i < 10000; i++) {
 		phys_set(PT, i % 2 ? 0 : DATA | RW);
 		mmu_flush_current(&env.c, true);
+		assert_true(env.c.ctx < 0xfff);
+		assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), FAULT);
 		if (try_access(ACCESS_READ, LIN, 8) != (i % 2 ? FAULT : DONE))
 			fail_msg("flush %u", i);
 	}
@@ -483,7 +612,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stale_guest_dirty), cmocka_unit_test(stale_ept_dirty), cmocka_unit_test(invept_of_another_root),
 		cmocka_unit_test(pml_before_dirty), cmocka_unit_test(read_then_write), cmocka_unit_test(large_page_logs_once),
-		cmocka_unit_test(walker_dirties_tables), cmocka_unit_test(globals), cmocka_unit_test(pcids), cmocka_unit_test(vpids),
+		cmocka_unit_test(walker_dirties_tables), cmocka_unit_test(globals), cmocka_unit_test(not_global), cmocka_unit_test(other_ept),
+		cmocka_unit_test(scattered_large_page), cmocka_unit_test(invvpid_spares_root),
+		cmocka_unit_test(invlpg_drops_upper_levels), cmocka_unit_test(eviction_is_seen), cmocka_unit_test(loads_respect_gates),
+		cmocka_unit_test(pcids), cmocka_unit_test(vpids),
 		cmocka_unit_test(entry_and_exit), cmocka_unit_test(invlpg_of_large_pages), cmocka_unit_test(fault_forgets),
 		cmocka_unit_test(violation_forgets), cmocka_unit_test(modes_change), cmocka_unit_test(walk_costs),
 		cmocka_unit_test(walk_costs_2d), cmocka_unit_test(fast_tags_are_free), cmocka_unit_test(frame_slow_finds_all),
