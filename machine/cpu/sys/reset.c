@@ -185,7 +185,7 @@ void cpu_snap(struct cpu *c, struct snap *s)
 	snap_system_registers(c, s);
 	snap_msrs(c, s);
 	snap_run_state(c, s);
-	snap_var(s, "fpu", c->fpu);
+	fpu_snap(c, s);
 	vmx_snap(c, s);
 	mmu_snap(c, s);
 	if (!snap_restoring(s))
