@@ -56,23 +56,13 @@ static bool exits(struct cpu *c, const struct op *o, unsigned reason)
 		return false;
 	if (reason >= EXIT_REASON_COUNT || !rows[reason].word)
 		machine_unimplemented(c, o, "VM exit by instruction with reason %u", reason);
+	if (rows[reason].enabled_by && !vmx_proc2(c, rows[reason].enabled_by))
+		cpu_raise(c, o, VEC_UD);
 	switch (rows[reason].word) {
 	case BY_PROC: return vmx_proc(c, rows[reason].control);
 	case BY_PROC2: return vmx_proc2(c, rows[reason].control);
 	}
 	return true;
-}
-
-void vmx_need_enabled(struct cpu *c, const struct op *o, unsigned reason)
-{
-	if (vmx_nonroot(c) && !vmx_proc2(c, rows[reason].enabled_by))
-		cpu_raise(c, o, VEC_UD);
-}
-
-/* This CPU has no virtual-APIC page. */
-bool vmx_cr8_write(struct cpu *c, const struct op *o, u64 value)
-{
-	return false;
 }
 
 void vmx_intercept(struct cpu *c, const struct op *o, unsigned reason, u64 qual)

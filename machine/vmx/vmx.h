@@ -9,7 +9,10 @@
 #include "machine/core/types.h"
 #include "machine/cpu/cpu.h"
 
-/* Instructions that exit unconditionally or by one control bit: reason = EXIT_* (arch/exit_reasons.def). qual: exit qualification. */
+/*
+ * Instructions that exit unconditionally or by one control bit: reason = EXIT_* (arch/exit_reasons.def). qual: exit qualification.
+ * RDTSCP and INVPCID are #UD in non-root operation unless their secondary control is 1.
+ */
 void vmx_intercept(struct cpu *c, const struct op *o, unsigned reason, u64 qual);
 static inline bool vmx_nonroot(const struct cpu *c)
 {
@@ -33,10 +36,6 @@ void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
 /* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
 void vmx_intercept_info(struct cpu *c, const struct op *o, unsigned reason);
-/* RDTSCP, INVPCID (by their exit reason): #UD in non-root operation unless a secondary control enables them. Before other checks. */
-void vmx_need_enabled(struct cpu *c, const struct op *o, unsigned reason);
-/* MOV to CR8, after vmx_write_cr: true if it went to the virtual-APIC page ("use TPR shadow") and not to the local APIC. */
-bool vmx_cr8_write(struct cpu *c, const struct op *o, u64 value);
 /* RDTSC and RDTSCP in non-root operation: adds the offset (after vmx_intercept). */
 u64 vmx_tsc(struct cpu *c, u64 tsc);
 
