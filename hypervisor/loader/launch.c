@@ -391,7 +391,8 @@ int ooh_leave_this_cpu(void)
 	vmx_read(VMCS_EXIT_REASON, &reason);
 	leave_vmx();
 	restore_lost_state(&lost);
-	if ((reason & EXIT_REASON_BASIC) == EXIT_EXCEPTION_NMI)
-		asm volatile("int $2"); /* an NMI came first and was swallowed by the exit; the handler's IRET unblocks NMIs */
+	reason &= EXIT_REASON_BASIC;
+	if (reason == EXIT_EXCEPTION_NMI || reason == EXIT_NMI_WINDOW)
+		asm volatile("int $2"); /* an NMI came first: its exit swallowed it. The handler's IRET unblocks NMIs */
 	return 0;
 }
