@@ -37,7 +37,7 @@ def overlay(commands, includes):
 
 
 def script(args, command):
-    opts = ["--backend", args.backend, "--interval", str(args.interval), "--output", "/dev/ttyS1"]
+    opts = ["--backend", args.backend, "--interval", str(args.interval), "--lines", "--output", "/dev/ttyS1"]
     if args.rounds:
         opts += ["--rounds", str(args.rounds)]
     if args.json:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A short front of Meson. `make demo` and `make check` do everything, set-up included.
+BUILD ?= build
+export OOH_BUILD := $(abspath $(BUILD))
+export PYTHONDONTWRITEBYTECODE := 1
+
+all: build
+
+setup:
+	@scripts/setup
+
+build: setup
+	@[ -e $(BUILD)/build.ninja ] || { echo "configuring" >&2; meson setup $(BUILD) >$(BUILD).log 2>&1 || { tail -n 20 $(BUILD).log >&2; exit 3; }; mv $(BUILD).log $(BUILD)/setup.log; }
+	@echo "building" >&2
+	@ninja -C $(BUILD) --quiet
+
+demo: build
+	@lab/ooh-lab demo
+
+check: build
+	@tests/check
+
+# The same, longer: more random instructions, more rounds.
+check-long: build
+	@tests/check --long
+
+bench: build
+	@scripts/setup qemu-system-x86 time
+	@bench/run
+
+install: build
+	@ninja -C $(BUILD) install
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all setup build demo check check-long bench install clean
