@@ -182,11 +182,11 @@ static void run_block(struct cpu *c)
 		run_single(c);
 		return;
 	}
-	b = block_find(c, false);
-	if (c->budget < (s64)b->cycles)
-		run_single(c);
-	else
+	b = block_find(c, false); /* may have charged a page walk */
+	if (c->budget >= (s64)b->cycles)
 		enter(c, b);
+	else if (c->budget > 0)
+		run_single(c);
 }
 
 static bool take_trap(struct cpu *c)
