@@ -262,9 +262,10 @@ static bool settle_nested(struct cpu *c, struct event *e)
 {
 	enum severity first = severity(&c->delivering), second = severity(e);
 
+	/* SDM 3C "Exception Bitmap": the second fault may exit before it makes a double or a triple one. */
+	vmx_intercept_exception(c, e);
 	if (first == DOUBLE_FAULT && (second == CONTRIBUTORY || second == PAGE_FAULT))
 		return false;
-	vmx_intercept_exception(c, e);
 	c->is_delivering = false;
 	if (!makes_double_fault(first, second))
 		return true;

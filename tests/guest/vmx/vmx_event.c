@@ -350,6 +350,8 @@ static void interrupt_window(void)
 /* IRET to the next instruction; the stack is the guest's. */
 GUEST(g_iret, "mov %rsp, %rax; push $0x10; push %rax; push $2; push $8; lea 2f(%rip), %rax; push %rax; iretq; 2: nop; nop")
 
+GUEST(g_send_nmi, "movl $0x400, (%rbx); 2: pause; jmp 2b")
+
 static void iret_in_host(void)
 {
 	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushf; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1:"
@@ -373,9 +375,8 @@ static void nmis(void)
 	vmwrite(VMCS_PREEMPTION_TIMER_VALUE, 0);
 	expect_reason("preemption timer 0", EXIT_PREEMPTION_TIMER);
 	control_clear(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
-	apic_write(LAPIC_LVT_TIMER, DELIVERY_NMI);
-	apic_write(LAPIC_TIMER_INITIAL, 20000);
-	guest_at(g_spin);
+	guest_at(g_send_nmi);
+	regs[REG_RBX] = APIC_BASE_DEFAULT + LAPIC_ICR_LOW;
 	expect_reason("an NMI exits", EXIT_EXCEPTION_NMI);
 	expect_field("NMI", VMCS_EXIT_INTR_INFO, INFO(INTR_TYPE_NMI, 2));
 	events = 0;
@@ -384,7 +385,6 @@ static void nmis(void)
 	iret_in_host();
 	check(events == 1 && last_vector == 2, "IRET unblocks them", "%u events", events);
 	control_clear(VMCS_PIN_CONTROLS, PIN_NMI_EXITING);
-	apic_write(LAPIC_LVT_TIMER, LVT_MASKED | 48);
 }
 
 static void virtual_nmis(void)
