@@ -507,8 +507,8 @@ static enum ooh_refs refs_of(struct refs *last, unsigned long pfn)
 	return last->refs;
 }
 
-/* Returns whether references were found that were not there in the round before. */
-static bool check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last)
+/* Returns whether references were found that were not there at the end of the round before. */
+static bool check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last, bool end)
 {
 	enum ooh_refs refs = e & E_FRAME ? refs_of(last, e_pfn(e)) : OOH_REFS_KNOWN;
 
@@ -521,7 +521,7 @@ static bool check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned lon
 			ooh_page_set(t, xas, e & ~E_HELD);
 		return false;
 	}
-	ooh_page_set(t, xas, e | E_IO | E_HELD);
+	ooh_page_set(t, xas, e | E_IO | (end ? E_HELD : 0));
 	ooh_page_mark_dirty(t, xas);
 	return !(e & E_HELD);
 }
@@ -553,7 +553,7 @@ bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, b
 		if (again)
 			recheck_refs(t, &xas, xa_to_value(old), &last);
 		else
-			new |= check_refs(t, &xas, xa_to_value(old), &last);
+			new |= check_refs(t, &xas, xa_to_value(old), &last, true);
 		if (++n % OOH_LIST_MAX)
 			continue;
 		xas_pause(&xas);
@@ -565,6 +565,10 @@ bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, b
 	return new;
 }
 
+/*
+ * At the start of a round, for pages whose references were not beyond doubt at the end of the last. What is odd now may have been
+ * a device's all the time, and is not taken back.
+ */
 void ooh_check_watched(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {
 	XA_STATE(xas, &t->pages, lo);
@@ -573,6 +577,6 @@ void ooh_check_watched(struct ooh_tracker *t, unsigned long lo, unsigned long hi
 
 	xas_lock(&xas);
 	xas_for_each_marked(&xas, old, hi - 1, PG_WATCH)
-		check_refs(t, &xas, xa_to_value(old), &last);
+		check_refs(t, &xas, xa_to_value(old), &last, false);
 	xas_unlock(&xas);
 }

@@ -180,7 +180,7 @@ void area_init(struct area *a, int t, pid_t pid, void *start, size_t pages)
 	char name[64];
 	size_t i;
 
-	*a = (struct area){ .t = t, .pid = pid, .start = start, .pages = pages };
+	*a = (struct area){ .t = t, .pid = pid, .start = start, .pages = pages, .vec_len = 64 };
 	snprintf(name, sizeof(name), "/proc/%d/pagemap", pid);
 	a->pagemap = open(name, O_RDONLY | O_CLOEXEC);
 	a->copy = mmap(NULL, pages * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -214,15 +214,15 @@ static void take_regions(struct area *a, const struct ooh_region *vec, size_t n)
 
 void area_collect(struct area *a)
 {
-	struct ooh_region vec[64]; /* small, so that partial rounds are usual */
+	static struct ooh_region vec[1024];
 	char *at = a->start, *end = a->start + a->pages * PG;
 	struct ooh_collect c;
 
 	memset(a->seen, 0, a->pages * sizeof(*a->seen));
 	a->result = 0;
 	while (at < end) {
-		CHECK(!collect(a->t, &c, at, end - at, vec, 64, 0), "%s", strerror(errno));
-		CHECK(c.regions <= 64 && c.walk_end > (uintptr_t)at && c.walk_end <= (uintptr_t)end);
+		CHECK(!collect(a->t, &c, at, end - at, vec, a->vec_len, 0), "%s", strerror(errno));
+		CHECK(c.regions <= a->vec_len && c.walk_end > (uintptr_t)at && c.walk_end <= (uintptr_t)end);
 		CHECK(!(c.result & OOH_COLLECTED_PARTIAL) == (c.walk_end == (uintptr_t)end));
 		take_regions(a, vec, c.regions);
 		a->result |= c.result;
@@ -258,17 +258,38 @@ void area_round(struct area *a, const char *what)
 		if (diff)
 			memcpy(a->copy + i * PG, now, PG);
 	}
+	if (getenv("OOH_VERBOSE"))
+		for (i = 0; i < a->pages; i++)
+			if (a->seen[i])
+				note("  page %zu: %#x", i, a->seen[i]);
 	note("%s: %zu changed, %u reported, %u extra (%#x)", what, changed, a->dirty, a->extra, why);
 	CHECK(!missed, "after %s: %zu pages missed, the first is %zu", what, missed, first);
 }
 
+/* Up to 64 reported pages that are neighbours, at once. Returns how many were read; 0: the first cannot be. */
+static size_t copy_run(struct area *a, size_t i)
+{
+	struct iovec here = { a->copy + i * PG, 0 }, there = { a->start + i * PG, 0 };
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < 64 && i + n < a->pages && a->seen[i + n])
+		n++;
+	here.iov_len = there.iov_len = n * PG;
+	got = process_vm_readv(a->pid, &here, 1, &there, 1, 0);
+	return got < 0 ? 0 : got / PG;
+}
+
 void area_copy_dirty(struct area *a)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < a->pages; i++)
-		if (a->seen[i])
-			a->mapped[i] = read_page(a, i, a->copy + i * PG);
+	for (i = 0; i < a->pages; i += n) {
+		n = a->seen[i] ? copy_run(a, i) : 1;
+		if (!n)
+			memset(a->copy + i * PG, 0, PG);
+		n += !n;
+	}
 }
 
 size_t area_differs(struct area *a, size_t *first)

@@ -68,6 +68,7 @@ struct area {
 	int pagemap;       /* of the process: looking through it touches nothing */
 	uint32_t *seen;    /* categories of the last round, by page; 0: clean */
 	uint32_t result;   /* OOH_COLLECTED_* of the last round */
+	size_t vec_len;    /* regions asked for at once; small, so that partial rounds are usual */
 	unsigned int dirty, extra; /* pages of the last round; of these unchanged */
 };
 
