@@ -23,9 +23,10 @@
 #include "machine/dev/apic.h"
 #include "machine/dev/ctl.h"
 #include "machine/dev/dev.h"
+#include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 1
+#define VERSION 2
 
 struct header {
 	char magic[8];
@@ -155,6 +156,8 @@ static void snap_all(struct machine *m, struct snap *s)
 	}
 	if (!s->failed)
 		dev_snap(m, s);
+	if (!s->failed)
+		oracle_snap(m, s); /* reads page tables: RAM is there */
 	/* Decoding may look up translations: the machine that goes on must decode anew like the one that resumes. */
 	for (unsigned i = 0; i < m->ncpus; i++)
 		code_flush_all(m->cpu[i]);
