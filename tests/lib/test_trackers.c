@@ -71,6 +71,7 @@ static void serve(int in, int out, char *area)
 static void child_start(struct child *c)
 {
 	int to[2], from[2];
+	char ready;
 
 	c->area = mmap(NULL, NPAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(c->area, MAP_FAILED);
@@ -82,12 +83,15 @@ static void child_start(struct child *c)
 	if (c->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		memset(c->area, 2, NPAGES * PAGE); /* its own copy */
+		if (write(from[1], "r", 1) != 1)
+			_exit(3);
 		serve(to[0], from[1], c->area);
 	}
 	close(to[0]);
 	close(from[1]);
 	c->to = to[1];
 	c->from = from[0];
+	assert_int_equal(read(c->from, &ready, 1), 1);
 }
 
 static void tell(struct child *c, char what, unsigned page)
@@ -257,6 +261,9 @@ static void test_self(const char *backend)
 	area[5 * PAGE] = 7;
 	area[6 * PAGE + 4095] = 7;
 	assert_int_equal(ooh_tracker_collect(t, 0, 0, vec, 8, &r), 0);
+	for (size_t i = 0; i < r.regions; i++)
+		print_message("%s: page %d..%d categories %x\n", backend, (int)((vec[i].start - (uintptr_t)area) / PAGE),
+			      (int)((vec[i].end - (uintptr_t)area) / PAGE), vec[i].categories);
 	assert_int_equal(r.pages, 2);
 	assert_true(reported(vec, &r, area + 5 * PAGE) && reported(vec, &r, area + 6 * PAGE));
 	assert_int_equal(ooh_tracker_stats(t, &stats), 0);
