@@ -126,6 +126,15 @@ static void accept_fixed(struct apic *a, unsigned vector, bool level)
 	apic_update(a);
 }
 
+/* Under VMX it is an exit, or waits. Else the boot processor would go to its firmware, which is not there: a reset. */
+static void accept_init(struct apic *a)
+{
+	if (a->c->vmx.on)
+		cpu_kick(a->c, PEND_INIT);
+	else
+		machine_stop(a->c->m, STATUS_RESET, "INIT of the boot processor");
+}
+
 void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 {
 	switch (mode << 8) {
@@ -139,9 +148,11 @@ void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 		cpu_kick(a->c, PEND_NMI);
 		break;
 	case DELIVERY_INIT:
-		cpu_kick(a->c, PEND_INIT);
+		accept_init(a);
 		break;
-	case DELIVERY_SIPI:
+	case DELIVERY_SIPI: /* only a processor that waits for one listens */
+		if (a->c->activity != WAIT_SIPI)
+			break;
 		a->r.sipi_vector = (u8)vector;
 		cpu_kick(a->c, PEND_SIPI);
 		break;

@@ -59,5 +59,9 @@ expect 3 "$tmp/state: No such file" --resume "$tmp" --serial null
 "$machine" --help >"$tmp/out" 2>"$tmp/err" || failed=1
 grep -q "Exit status" "$tmp/out" || { echo "FAIL: --help"; failed=1; }
 [ ! -s "$tmp/err" ] || { echo "FAIL: --help writes to stderr"; failed=1; }
+man=$(dirname "$0")/../../../docs/man/ooh-machine.1
+for option in $(grep -o -e '--[a-z][a-z0-9-]*' "$tmp/out" | sort -u); do
+	tr -d '\\' <"$man" | grep -q -e "$option" || { echo "FAIL: $option is not in the manual page"; failed=1; }
+done
 "$machine" --version | grep -q '^ooh-machine [0-9]' || { echo "FAIL: --version"; failed=1; }
 exit $failed
