@@ -117,14 +117,10 @@ static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *st0
 		asm volatile("frstor %0\n\t.byte " #b0 ", " #reg " << 3 | 2\n\tfnsave %0" : "+m"(*g) : "d"(mem) : "memory"); \
 	}
 
-/* Instructions without explicit operands. */
+/* Instructions without explicit operands: those that change more than one register, or that nobody is in a hurry for. */
 #define PLAIN_OPS(_)                                                                                                   \
-	_(FTST, 0xd9, 0xe4) _(FXAM, 0xd9, 0xe5)                                                                         \
 	_(FLDL2T, 0xd9, 0xe9) _(FLDL2E, 0xd9, 0xea) _(FLDPI, 0xd9, 0xeb) _(FLDLG2, 0xd9, 0xec) _(FLDLN2, 0xd9, 0xed)    \
-	_(F2XM1, 0xd9, 0xf0) _(FYL2X, 0xd9, 0xf1) _(FPTAN, 0xd9, 0xf2) _(FPATAN, 0xd9, 0xf3)        \
-	_(FXTRACT, 0xd9, 0xf4) _(FPREM1, 0xd9, 0xf5) _(FPREM, 0xd9, 0xf8) _(FYL2XP1, 0xd9, 0xf9) _(FSQRT, 0xd9, 0xfa)   \
-	_(FSINCOS, 0xd9, 0xfb) _(FRNDINT, 0xd9, 0xfc) _(FSCALE, 0xd9, 0xfd) _(FSIN, 0xd9, 0xfe) _(FCOS, 0xd9, 0xff)     \
-	_(FUCOMPP, 0xda, 0xe9) _(FCOMPP, 0xde, 0xd9)
+	_(FPTAN, 0xd9, 0xf2) _(FXTRACT, 0xd9, 0xf4) _(FSINCOS, 0xd9, 0xfb) _(FUCOMPP, 0xda, 0xe9) _(FCOMPP, 0xde, 0xd9)
 #define DEFINE_PLAIN(name, b0, b1)                                                                                     \
 	HOST(name##_host, b0, b1)                                                                                      \
 	HANDLER(name##_plain)                                                                                          \
@@ -134,6 +130,71 @@ static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *st0
 		OP_NEXT(c, o);                                                                                         \
 	}
 PLAIN_OPS(DEFINE_PLAIN)
+
+/* On ST(0) alone, with the condition codes that they define. FXAM looks at an empty register too. */
+#define UNARY_OPS(_)                                                                                                   \
+	_(FTST, 0xd9, 0xe4, FSW_COMPARED) _(FXAM, 0xd9, 0xe5, FSW_COMPARED) _(F2XM1, 0xd9, 0xf0, FSW_C1)                \
+	_(FSQRT, 0xd9, 0xfa, FSW_C1) _(FRNDINT, 0xd9, 0xfc, FSW_C1) _(FSIN, 0xd9, 0xfe, FSW_C1 | FSW_C2)                \
+	_(FCOS, 0xd9, 0xff, FSW_C1 | FSW_C2)
+#define DEFINE_UNARY(name, b0, b1, take)                                                                               \
+	HOST(name##_host, b0, b1)                                                                                      \
+	X87_FAST_UNARY(name##_fast, b0, b1, take)                                                                      \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick(c, 0, 0)) {                                                                              \
+			name##_fast(c, x87_st(c, 0));                                                                  \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##_host, NULL, NULL);                                                            \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+UNARY_OPS(DEFINE_UNARY)
+
+static inline bool is_nan(const struct x87_reg *r)
+{
+	return (r->se & 0x7fff) == 0x7fff && r->mant << 1;
+}
+
+/* ST(0) = ST(0) op ST(1). Without a remainder the quotient's bits stay what they were. */
+#define BINARY_OPS(_)                                                                                                  \
+	_(FPREM1, 0xd9, 0xf5, FSW_QUOTIENT) _(FPREM, 0xd9, 0xf8, FSW_QUOTIENT) _(FSCALE, 0xd9, 0xfd, FSW_C1)
+#define FSW_QUOTIENT (is_nan(a) ? FSW_C1 | FSW_C2 : FSW_COMPARED)
+#define DEFINE_BINARY(name, b0, b1, take)                                                                              \
+	HOST(name##_host, b0, b1)                                                                                      \
+	X87_FAST_ALU(name##_fast, b0, b1, take)                                                                        \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick(c, 0, 1)) {                                                                              \
+			name##_fast(c, x87_st(c, 0), x87_st(c, 1));                                                     \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##_host, NULL, NULL);                                                            \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+BINARY_OPS(DEFINE_BINARY)
+
+/* ST(1) = ST(0) op ST(1), and pop. */
+#define INTO_OPS(_) _(FYL2X, 0xd9, 0xf1) _(FPATAN, 0xd9, 0xf3) _(FYL2XP1, 0xd9, 0xf9)
+#define DEFINE_INTO(name, b0, b1)                                                                                      \
+	HOST(name##_host, b0, b1)                                                                                      \
+	X87_FAST_INTO(name##_fast, b0, b1)                                                                             \
+	HANDLER(name##_plain)                                                                                          \
+	{                                                                                                              \
+		x87_check(c, o);                                                                                       \
+		if (x87_quick(c, 0, 1)) {                                                                              \
+			name##_fast(c, x87_st(c, 0), x87_st(c, 1));                                                     \
+			x87_pop(c);                                                                                    \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run(c, o, name##_host, NULL, NULL);                                                            \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+INTO_OPS(DEFINE_INTO)
 
 /* Sign changes and constants that need no rounding. */
 #define SIGN_OPS(_) _(FCHS, 0xd9, 0xe0, ^= 0x8000) _(FABS, 0xd9, 0xe1, &= 0x7fff)
@@ -272,7 +333,7 @@ HANDLER(fld_sti)
 	HOST(name##_10_host, 0xdc, reverse + 1)                                                                        \
 	HOST(name##P_00_host, 0xde, reverse)                                                                           \
 	HOST(name##P_10_host, 0xde, reverse + 1)                                                                       \
-	X87_FAST_ALU(name##_fast, 0xd8, forward + 1)                                                                   \
+	X87_FAST_ALU(name##_fast, 0xd8, forward + 1, FSW_C1)                                                           \
 	HANDLER(name##_ss)                                                                                             \
 	{                                                                                                              \
 		x87_check(c, o);                                                                                       \
@@ -302,8 +363,10 @@ ALU_OPS(DEFINE_ALU)
 
 /* Those that read (FCMOVcc) or write (FCOMI) the status flags: ST(0), ST(i). */
 #define CMOV_OPS(_)                                                                                                    \
-	_(FCMOVB, 0xda, 0xc0) _(FCMOVE, 0xda, 0xc8) _(FCMOVBE, 0xda, 0xd0) _(FCMOVU, 0xda, 0xd8)                        \
-	_(FCMOVNB, 0xdb, 0xc0) _(FCMOVNE, 0xdb, 0xc8) _(FCMOVNBE, 0xdb, 0xd0) _(FCMOVNU, 0xdb, 0xd8)
+	_(FCMOVB, 0xda, 0xc0, EFLAGS_CF, true) _(FCMOVE, 0xda, 0xc8, EFLAGS_ZF, true)                                   \
+	_(FCMOVBE, 0xda, 0xd0, EFLAGS_CF | EFLAGS_ZF, true) _(FCMOVU, 0xda, 0xd8, EFLAGS_PF, true)                      \
+	_(FCMOVNB, 0xdb, 0xc0, EFLAGS_CF, false) _(FCMOVNE, 0xdb, 0xc8, EFLAGS_ZF, false)                               \
+	_(FCMOVNBE, 0xdb, 0xd0, EFLAGS_CF | EFLAGS_ZF, false) _(FCMOVNU, 0xdb, 0xd8, EFLAGS_PF, false)
 #define COMI_OPS(_) _(FCOMI, 0xdb, 0xf0, 0) _(FUCOMI, 0xdb, 0xe8, 0) _(FCOMIP, 0xdf, 0xf0, 1) _(FUCOMIP, 0xdf, 0xe8, 1)
 #define SAHF_FLAGS (EFLAGS_CF | EFLAGS_PF | EFLAGS_AF | EFLAGS_ZF | EFLAGS_SF)
 
@@ -315,13 +378,23 @@ static u32 run_flags(struct cpu *c, const struct op *o, u32 flags, x87_host *st0
 	return ax >> 8 & SAHF_FLAGS;
 }
 
-#define DEFINE_CMOV(name, b0, b1)                                                                                      \
+/* wanted: one of the flags set; else none of them. */
+#define DEFINE_CMOV(name, b0, b1, mask, wanted)                                                                        \
 	HOST_FLAGS(name##_st0_host, b0, b1)                                                                            \
 	HOST_FLAGS(name##_st1_host, b0, b1 + 1)                                                                        \
 	HANDLER(name##_ss)                                                                                             \
 	{                                                                                                              \
+		u32 flags;                                                                                             \
+                                                                                                                       \
 		x87_check(c, o);                                                                                       \
-		run_flags(c, o, (u32)cpu_rflags(c), name##_st0_host, name##_st1_host);                                  \
+		flags = (u32)cpu_rflags(c);                                                                            \
+		if (x87_quick(c, 0, o->src)) {                                                                         \
+			if (!!(flags & (mask)) == wanted)                                                               \
+				*x87_st(c, 0) = *x87_st(c, o->src);                                                     \
+			x87_note_ip(c, o);                                                                             \
+		} else {                                                                                               \
+			run_flags(c, o, flags, name##_st0_host, name##_st1_host);                                       \
+		}                                                                                                      \
 		OP_NEXT(c, o);                                                                                         \
 	}
 CMOV_OPS(DEFINE_CMOV)
@@ -357,7 +430,7 @@ COMI_OPS(DEFINE_COMI)
 #define COMPARE_MEM_OPS(_)                                                                                             \
 	_(FCOM, 4, 0xd8, 2) _(FCOMP, 4, 0xd8, 3) _(FCOM, 8, 0xdc, 2) _(FCOMP, 8, 0xdc, 3)                               \
 	_(FICOM, 4, 0xda, 2) _(FICOMP, 4, 0xda, 3) _(FICOM, 2, 0xde, 2) _(FICOMP, 2, 0xde, 3)                           \
-	_(FLD, 10, 0xdb, 5) _(FBLD, 10, 0xdf, 4)
+	_(FBLD, 10, 0xdf, 4)
 #define LOAD_OPS(_)                                                                                                    \
 	_(FLD, 4, 0xd9, 0) _(FLD, 8, 0xdd, 0) _(FILD, 2, 0xdf, 0) _(FILD, 4, 0xdb, 0) _(FILD, 8, 0xdf, 5)
 
@@ -428,13 +501,38 @@ static void run_load(struct cpu *c, const struct op *o, x87_host *fn, unsigned n
 	}
 COMPARE_MEM_OPS(DEFINE_COMPARE_MEM)
 
+/* Ten bytes are moved as they are. */
+HOST_MEM(FLD10_host, 0xdb, 5)
+HOST_MEM(FSTP10_host, 0xdb, 7)
+
+static void fld_m80_from(struct cpu *c, const struct op *o)
+{
+	struct x87_reg v = { 0 };
+	u8 mem[10];
+
+	ld_buf(c, o, op_lin(c, o, 10, ACCESS_READ), mem, 10);
+	if (!x87_quick_push(c)) {
+		run(c, o, FLD10_host, mem, NULL);
+		return;
+	}
+	x87_get(mem, &v);
+	push(c, o, v);
+}
+
+HANDLER(fld_m80)
+{
+	x87_check(c, o);
+	fld_m80_from(c, o);
+	OP_NEXT(c, o);
+}
+
 /* Memory destinations: bytes, opcode and ModRM.reg, the same of the form that pops, and whether this one does. */
 #define STORE_OPS(_)                                                                                                   \
 	_(FST, 4, 0xd9, 2, 0xd9, 3, 0) _(FSTP, 4, 0xd9, 3, 0xd9, 3, 1) _(FST, 8, 0xdd, 2, 0xdd, 3, 0) _(FSTP, 8, 0xdd, 3, 0xdd, 3, 1) \
 	_(FIST, 2, 0xdf, 2, 0xdf, 3, 0) _(FISTP, 2, 0xdf, 3, 0xdf, 3, 1) _(FIST, 4, 0xdb, 2, 0xdb, 3, 0)                \
 	_(FISTP, 4, 0xdb, 3, 0xdb, 3, 1) _(FISTP, 8, 0xdf, 7, 0xdf, 7, 1)                                               \
 	_(FISTTP, 2, 0xdf, 1, 0xdf, 1, 1) _(FISTTP, 4, 0xdb, 1, 0xdb, 1, 1) _(FISTTP, 8, 0xdd, 1, 0xdd, 1, 1)           \
-	_(FSTP, 10, 0xdb, 7, 0xdb, 7, 1) _(FBSTP, 10, 0xdf, 6, 0xdf, 6, 1)
+	_(FBSTP, 10, 0xdf, 6, 0xdf, 6, 1)
 
 /* An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the new state. */
 static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
@@ -484,6 +582,26 @@ static inline void quick_store(struct cpu *c, const struct op *o, fast_store *fn
 	}
 STORE_OPS(DEFINE_STORE)
 
+static void fstp_m80_to(struct cpu *c, const struct op *o)
+{
+	if (!x87_quick(c, 0, 0)) {
+		run_store(c, o, FSTP10_host, 10);
+		return;
+	}
+	/* The register's first ten bytes are the format of memory. */
+	st_buf(c, o, op_lin(c, o, 10, ACCESS_WRITE), x87_st(c, 0), 10);
+	c->fpu.fsw &= ~FSW_C1;
+	x87_pop(c);
+	x87_note_ip(c, o);
+}
+
+HANDLER(fstp_m80)
+{
+	x87_check(c, o);
+	fstp_m80_to(c, o);
+	OP_NEXT(c, o);
+}
+
 #define ROWS_PLAIN(name, ...)  ROW(name, SHAPE0, name##_plain),
 #define ROWS_STI(name, b0, b1, operand, needed, pops, quick) ROW(name, SHAPE_##operand, name##_sti),
 #define SHAPE_dst SHAPE1(S)
@@ -495,6 +613,9 @@ STORE_OPS(DEFINE_STORE)
 
 const struct fpu_row fpu_rows_x87[] = {
 	PLAIN_OPS(ROWS_PLAIN)
+	UNARY_OPS(ROWS_PLAIN)
+	BINARY_OPS(ROWS_PLAIN)
+	INTO_OPS(ROWS_PLAIN)
 	SIGN_OPS(ROWS_PLAIN)
 	CONST_OPS(ROWS_PLAIN)
 	STI_OPS(ROWS_STI)
@@ -505,6 +626,8 @@ const struct fpu_row fpu_rows_x87[] = {
 	COMI_OPS(ROWS_FLAG)
 	ALU_MEM_OPS(ROWS_MEM)
 	LOAD_OPS(ROWS_MEM)
+	ROW_SIZED(FLD, SHAPE1(M), 10, fld_m80),
+	ROW_SIZED(FSTP, SHAPE1(M), 10, fstp_m80),
 	COMPARE_MEM_OPS(ROWS_MEM)
 	STORE_OPS(ROWS_MEM)
 	ROW_END

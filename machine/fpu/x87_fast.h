@@ -78,8 +78,31 @@ static inline void x87_host_end(struct cpu *c, u16 sw, u16 take)
 
 #define FSW_COMPARED (FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3)
 
+/* a = op a. */
+#define X87_FAST_UNARY(name, b0, b1, take)                                                                             \
+	static inline void name(struct cpu *c, struct x87_reg *a)                                                      \
+	{                                                                                                              \
+		u16 sw;                                                                                                \
+                                                                                                                       \
+		x87_host_begin(c);                                                                                     \
+		asm volatile("fldt %2\n\t.byte " #b0 ", " #b1 "\n\tfnstsw %1\n\tfstpt %0" : "=m"(*a), "=a"(sw) : "m"(*a)); \
+		x87_host_end(c, sw, take);                                                                             \
+	}
+
+/* b = a op b, by an instruction ST(0), ST(1) that pops. */
+#define X87_FAST_INTO(name, b0, b1)                                                                                    \
+	static inline void name(struct cpu *c, const struct x87_reg *a, struct x87_reg *b)                             \
+	{                                                                                                              \
+		u16 sw;                                                                                                \
+                                                                                                                       \
+		x87_host_begin(c);                                                                                     \
+		asm volatile("fldt %3\n\tfldt %2\n\t.byte " #b0 ", " #b1 "\n\tfnstsw %1\n\tfstpt %0"                  \
+			     : "=m"(*b), "=a"(sw) : "m"(*a), "m"(*b));                                                  \
+		x87_host_end(c, sw, FSW_C1);                                                                           \
+	}
+
 /* a = a op b. b0, b1: the instruction ST(0), ST(1). */
-#define X87_FAST_ALU(name, b0, b1)                                                                                     \
+#define X87_FAST_ALU(name, b0, b1, take)                                                                               \
 	static inline void name(struct cpu *c, struct x87_reg *a, const struct x87_reg *b)                             \
 	{                                                                                                              \
 		u16 sw;                                                                                                \
@@ -87,7 +110,7 @@ static inline void x87_host_end(struct cpu *c, u16 sw, u16 take)
 		x87_host_begin(c);                                                                                     \
 		asm volatile("fldt %3\n\tfldt %2\n\t.byte " #b0 ", " #b1 "\n\tfnstsw %1\n\tfstpt %0\n\tfstp %%st(0)"     \
 			     : "=m"(*a), "=a"(sw) : "m"(*a), "m"(*b));                                                  \
-		x87_host_end(c, sw, FSW_C1);                                                                           \
+		x87_host_end(c, sw, take);                                                                             \
 	}
 
 /* a = a op memory. reg: of the ModRM byte; the operand is in (%rdx). */
