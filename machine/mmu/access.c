@@ -353,6 +353,7 @@ hpa_t mmu_fetch(struct cpu *c, u64 lin)
 {
 	const struct tlb_entry *e = translate(c, NULL, lin, ACCESS_EXEC, mode_now(c));
 
+	tlb_note_fetch(c->mmu, e);
 	return (hpa_t){ e->hpa | (lin & PAGE_OFFSET_MASK) };
 }
 

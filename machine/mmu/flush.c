@@ -110,7 +110,7 @@ void mmu_invlpg(struct cpu *c, u64 lin)
 	tlb_drop_address(c, lin, s->key, s->gkey);
 	s->cur->psc_key = mmu_new_key(c);
 	mmu_activate(c);
-	code_tlb_changed(c);
+	tlb_fetch_stale(c, lin);
 }
 
 static void drop_address_in(struct cpu *c, const struct which *w, u64 lin, bool globals)
@@ -182,10 +182,8 @@ void mmu_invept(struct cpu *c, unsigned type, u64 eptp)
 void mmu_forget_faulting(struct cpu *c, u64 lin)
 {
 	struct mmu_state *s = c->mmu;
-	const struct tlb_entry *e = tlb_find(s, lin & ~PAGE_OFFSET_MASK);
 
-	if (e && perm_ok(e->perm, TP_X | TP_EX, 0))
-		code_tlb_changed(c);
+	tlb_fetch_stale(c, lin);
 	tlb_drop_address(c, lin, s->key, s->gkey);
 	if (!s->fmt)
 		return;

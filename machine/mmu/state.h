@@ -19,6 +19,7 @@
 #define PDPTE_CACHE 16   /* … to a table of the level above */
 #define EPT_TLB 256      /* guest-physical translations, 4 KiB */
 #define EPT_TLB_LARGE 64 /* guest-physical translations of larger pages, in pieces of 2 MiB */
+#define FETCH_HASHES 4096
 #define EPT_PDE_CACHE 32 /* EPT entries that point to a last-level table */
 
 /* tlb_entry.perm: what is known of the page, from guest paging and from EPT. Without EPT the latter are all set. */
@@ -108,6 +109,12 @@ struct mmu_state {
 	struct ept_entry ept_pde[EPT_PDE_CACHE];
 	u64 ept_cap;     /* IA32_VMX_EPT_VPID_CAP, read at the first use of EPT */
 
+	/*
+	 * Pages that instructions may have been fetched from since decoded code last lost its addresses (code_tlb_changed): a set of
+	 * hashes, so that dropping the translation of a data page need not disturb it.
+	 */
+	u64 fetched[FETCH_HASHES / 64];
+
 	/* What c->ctx and the tables above were computed from. */
 	u64 cr0, cr3, cr4, efer, eptp;
 	u16 vpid;
@@ -158,6 +165,8 @@ void ept_flush_root(struct mmu_state *s, u64 root);
 void ept_forget(struct mmu_state *s, u64 root, u64 gpa);
 
 /* tlb.c */
+void tlb_note_fetch(struct mmu_state *s, const struct tlb_entry *e);
+void tlb_fetch_stale(struct cpu *c, u64 lin); /* the page around lin may be translated anew: so must fetches from it */
 struct tlb_entry *tlb_find(struct mmu_state *s, u64 page);
 struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbid);
 struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w);

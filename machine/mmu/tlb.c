@@ -153,3 +153,31 @@ void tlb_drop_address(struct cpu *c, u64 lin, u32 key, u32 gkey)
 	drop_pieces(c, lin, 22, key, gkey);
 	drop_pieces(c, lin, 30, key, gkey);
 }
+
+static unsigned fetch_hash(u64 lin, unsigned gshift)
+{
+	return (unsigned)(((lin >> gshift) * 64 + gshift) * 0x9e3779b97f4a7c15ull >> 52) % FETCH_HASHES;
+}
+
+void tlb_note_fetch(struct mmu_state *s, const struct tlb_entry *e)
+{
+	unsigned h = fetch_hash(e->page, e->gshift);
+
+	s->fetched[h / 64] |= 1ull << (h % 64);
+}
+
+void tlb_fetch_stale(struct cpu *c, u64 lin)
+{
+	static const u8 sizes[] = { 12, 21, 22, 30 };
+	struct mmu_state *s = c->mmu;
+
+	for (unsigned i = 0; i < sizeof(sizes); i++) {
+		unsigned h = fetch_hash(lin, sizes[i]);
+
+		if (!(s->fetched[h / 64] >> (h % 64) & 1))
+			continue;
+		memset(s->fetched, 0, sizeof(s->fetched));
+		code_tlb_changed(c);
+		return;
+	}
+}

@@ -531,6 +531,27 @@ static void loads_respect_gates(void **state)
 	assert_int_equal(env.code_stores, 1);
 }
 
+/* Decoded code is told when the translation of a page it was fetched from is dropped, and is not disturbed otherwise. */
+static void fetches_go_stale(void **state)
+{
+	static const unsigned shifts[] = { 12, 21, 30 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		env_reset();
+		map_guest(shifts[i], RW, RW);
+		assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+		env.code_changes = 0;
+		mmu_invlpg(&env.c, LIN);
+		assert_int_equal(env.code_changes, 0);
+		assert_int_equal(try_access(ACCESS_EXEC, LIN, 1), DONE);
+		mmu_invlpg(&env.c, LIN ^ 1ull << 46);
+		assert_int_equal(env.code_changes, 0);
+		mmu_invlpg(&env.c, LIN + (shifts[i] == 12 ? 0 : 0x3000));
+		assert_int_equal(env.code_changes, 1);
+	}
+}
+
 /* Two fast write tags to one frame: both go. */
 static void frame_slow_finds_all(void **state)
 {
@@ -612,7 +633,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stale_guest_dirty), cmocka_unit_test(stale_ept_dirty), cmocka_unit_test(invept_of_another_root),
 		cmocka_unit_test(pml_before_dirty), cmocka_unit_test(read_then_write), cmocka_unit_test(large_page_logs_once),
-		cmocka_unit_test(walker_dirties_tables), cmocka_unit_test(globals), cmocka_unit_test(not_global), cmocka_unit_test(other_ept),
+		cmocka_unit_test(walker_dirties_tables), cmocka_unit_test(globals), cmocka_unit_test(not_global), cmocka_unit_test(fetches_go_stale), cmocka_unit_test(other_ept),
 		cmocka_unit_test(scattered_large_page), cmocka_unit_test(invvpid_spares_root),
 		cmocka_unit_test(invlpg_drops_upper_levels), cmocka_unit_test(eviction_is_seen), cmocka_unit_test(loads_respect_gates),
 		cmocka_unit_test(pcids), cmocka_unit_test(vpids),
