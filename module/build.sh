@@ -1,11 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# build.sh KDIR OUT: builds ooh.ko and the tests' modules in OUT (Kbuild writes beside its sources, so OUT gets links to them).
+# build.sh KDIR WORK [DEST]: builds ooh.ko and the test double in WORK, and copies them to DEST (else: WORK). Kbuild writes beside its
+# sources, so WORK gets links to them.
 set -e
 kdir=$1
-out=$2
+work=$2
+dest=${3:-$2}
 src=$(cd "$(dirname "$0")/.." && pwd)
-[ -n "$out" ] && [ -e "$kdir/Makefile" ] || { echo "build.sh: usage: build.sh KDIR OUT (KDIR: headers of the kernel)" >&2; exit 2; }
+if [ -z "$work" ] || [ ! -e "$kdir/Makefile" ]; then
+	echo "build.sh: usage: build.sh KDIR WORK [DEST] (KDIR: headers of the kernel)" >&2
+	exit 2
+fi
 
 link() { # FROM TO: a folder of links to the files in FROM
 	mkdir -p "$2"
@@ -15,9 +20,8 @@ link() { # FROM TO: a folder of links to the files in FROM
 	done
 }
 
-link "$src/module" "$out/module"
-link "$src/module/tests" "$out/module/tests"
-link "$src/abi" "$out/abi"
-make -s -C "$kdir" M="$(cd "$out/module" && pwd)" modules
-cp "$out/module/ooh.ko" "$out/ooh.ko"
-[ ! -e "$out/module/tests/ooh_hv_double.ko" ] || cp "$out/module/tests/ooh_hv_double.ko" "$out/"
+link "$src/module" "$work/module"
+link "$src/module/tests" "$work/module/tests"
+link "$src/abi" "$work/abi"
+make -s -C "$kdir" M="$(cd "$work/module" && pwd)" modules
+cp "$work/module/ooh.ko" "$work/module/tests/ooh_hv_double.ko" "$dest/"

@@ -70,7 +70,8 @@ static void m_dontneed(char *p, size_t n, uint64_t *seed)
 }
 
 /*
- * Away and back: stores at both places. Nobody calls mmap() without an address while the threads run: it could be given the hole.
+ * Away and back: stores at both places. Nobody calls mmap() without an address while the threads run: it could be
+ * given the hole.
  */
 static void m_move(char *p, size_t n, uint64_t *seed)
 {
