@@ -19,6 +19,14 @@ static void *grown(void *p, size_t size)
 	return p;
 }
 
+/* The first address that entry i of r's table serves, in canonical form. */
+static u64 entry_lin(const struct region *r, u64 i)
+{
+	u64 lin = r->base + (i << SPAN_SHIFT(r->level - 1u));
+
+	return r->level == 4 ? (u64)((s64)(lin << 16) >> 16) : lin;
+}
+
 static u64 entry_of(struct machine *m, u64 frame, unsigned index)
 {
 	u64 e;
@@ -186,7 +194,7 @@ static void drop_table(struct machine *m, struct watch *w, u64 lin, unsigned lev
 		return;
 	}
 	for (u64 i = 0; i < REGION_PAGES; i++)
-		drop_table(m, w, r->base + (i << SPAN_SHIFT(level - 1)), level - 1);
+		drop_table(m, w, entry_lin(r, i), level - 1);
 }
 
 static void map_large(struct machine *m, struct watch *w, u64 lin, unsigned level, u64 phys)
@@ -230,7 +238,7 @@ static void read_entry(struct machine *m, struct watch *w, struct region *r, u64
 	unsigned shift = SPAN_SHIFT(r->level - 1u);
 	u64 phys = e & PTE_ADDRESS >> shift << shift;
 
-	if (lin >= w->end || lin + (1ull << shift) <= w->start)
+	if (lin >= w->end || lin + ((1ull << shift) - 1) < w->start)
 		return;
 	if (r->level == 1)
 		set_page(m, w, r, lin, (e & PTE_P) ? e & PTE_ADDRESS : NOWHERE);
@@ -248,7 +256,7 @@ static void read_table(struct machine *m, struct watch *w, struct region *r, uns
 
 	/* A table that maps itself may drop its own use under way. */
 	for (unsigned i = first; i <= last && r->table == use; i++)
-		read_entry(m, w, r, r->base + ((u64)i << SPAN_SHIFT(r->level - 1u)), entry_of(m, m->oracle->use[use].frame, i));
+		read_entry(m, w, r, entry_lin(r, i), entry_of(m, m->oracle->use[use].frame, i));
 }
 
 void oracle_table_store(struct machine *m, u32 use, unsigned off, unsigned n)

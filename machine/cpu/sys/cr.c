@@ -3,7 +3,6 @@
 #include "arch/paging.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
-#include "machine/mmu/state.h"
 #include "machine/vmx/vmx.h"
 
 #define CR0_IMPLEMENTED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -22,30 +21,12 @@ bool sys_cr0_valid(u64 v)
 
 /* --- PAE page-directory-pointer-table registers: SDM 3A "PDPTE Registers" (4.4.1) --- */
 
-static u64 pdpte_load(struct cpu *c, const struct op *o, gpa_t gpa)
-{
-	const struct ept_access read = { .rwx = 1 };
-	hpa_t hpa = { gpa.v };
-	struct ept_result r;
-	const u8 *p;
-	u64 v = ~0ull;
-
-	if (c->vmx.nonroot && c->vmx.ept) {
-		ept_translate(c, o, gpa, &read, &r);
-		hpa.v = r.hpa;
-	}
-	p = bus_ram(&c->m->bus, hpa);
-	if (p)
-		memcpy(&v, p, 8);
-	return v;
-}
-
 bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4])
 {
 	u64 v[4];
 
 	for (unsigned i = 0; i < 4; i++) {
-		v[i] = pdpte_load(c, o, (gpa_t){ (cr3 & CR3_PAE_ADDRESS) + 8 * i });
+		v[i] = mmu_ld_gpa(c, o, (gpa_t){ (cr3 & CR3_PAE_ADDRESS) + 8 * i });
 		if ((v[i] & PTE_P) && (v[i] & (PAE_PDPTE_RESERVED | (PTE_ADDRESS & ~CPU_PHYS_MASK))))
 			return false;
 	}

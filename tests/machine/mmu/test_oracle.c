@@ -303,6 +303,31 @@ static void ranges_and_watches(void **state)
 	assert_int_equal(oracle_watch(&env.m, PML4, END, END), -1);
 }
 
+/* The upper half of the address space, to its last page. */
+static void upper_half(void **state)
+{
+	u64 out[4], last = ~0ull << PAGE_SHIFT;
+	int high;
+
+	(void)state;
+	start();
+	memset(env.m.bus.ram + 0x8000, 0, 3 * PAGE_SIZE);
+	phys_set(PML4 + 511 * 8, 0x8000 | RW);
+	phys_set(0x8000 + 511 * 8, 0x9000 | RW);
+	phys_set(0x9000 + 511 * 8, 0xa000 | RW);
+	phys_set(0xa000 + 511 * 8, 0x900000 | RW);
+	high = oracle_watch(&env.m, PML4, 1ull << 47, ~0ull);
+	write_at(ALIAS + 0x900000);
+	assert_int_equal(oracle_round(&env.m, high), 1);
+	assert_int_equal(oracle_read(&env.m, high, 0, out, 4), 1);
+	assert_int_equal(out[0], last);
+	write_at(last);
+	assert_int_equal(oracle_round(&env.m, high), 1);
+	st64(&env.c, NULL, ALIAS + PML4 + 511 * 8, 0);
+	write_at(ALIAS + 0x900000);
+	assert_int_equal(oracle_round(&env.m, high), 0);
+}
+
 static void snapshots(void **state)
 {
 	static struct snap sn;
@@ -457,7 +482,7 @@ int main(void)
 		cmocka_unit_test(rounds), cmocka_unit_test(string_stores), cmocka_unit_test(partial_reads), cmocka_unit_test(aliases), cmocka_unit_test(shared_frame),
 		cmocka_unit_test(mapped_later), cmocka_unit_test(mapped_while_hot), cmocka_unit_test(remapped_in_a_round), cmocka_unit_test(stale_translation),
 		cmocka_unit_test(tables_change), cmocka_unit_test(holding), cmocka_unit_test(ranges_and_watches),
-		cmocka_unit_test(snapshots), cmocka_unit_test(walker_is_no_store), cmocka_unit_test(random_work),
+		cmocka_unit_test(snapshots), cmocka_unit_test(upper_half), cmocka_unit_test(walker_is_no_store), cmocka_unit_test(random_work),
 		cmocka_unit_test(costs_nothing),
 	};
 
