@@ -85,8 +85,28 @@ static inline const struct op *block_jump(struct cpu *c, u64 rip)
 	return NULL;
 }
 
+/* Only within a page is a link good whenever its own block is. */
+static inline bool block_may_link(const struct cpu *c, const struct block *from, u64 lin, const struct block *to)
+{
+	u64 from_lin = c->gpr[REG_BLOCK] + c->code_base;
+
+	return !((from_lin ^ lin) >> PAGE_SHIFT) && !((from->hpa ^ to->hpa) >> PAGE_SHIFT) && !from->temporary;
+}
+
 /* The same where the running block's link number n leads to rip but is not set. */
-const struct op *block_link(struct cpu *c, unsigned n, u64 rip);
+static inline const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
+{
+	struct block *b = block_cached(c, rip);
+
+	if (unlikely(b == NULL)) {
+		c->patch = &c->block->link[n];
+		c->rip = rip;
+		return NULL;
+	}
+	if (block_may_link(c, c->block, rip + c->code_base, b))
+		c->block->link[n] = b;
+	return block_enter(c, b, rip);
+}
 
 /* Goes on at rip, which the running block reaches through its link number n. */
 static inline const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)

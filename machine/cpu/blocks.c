@@ -329,35 +329,13 @@ static struct block *check_limit(struct cpu *c, struct block *b, u64 lin, hpa_t 
 	return b;
 }
 
-/* Only within a page is a link good whenever its own block is. */
-static bool may_link(const struct cpu *c, const struct block *from, u64 lin, const struct block *to)
-{
-	u64 from_lin = c->gpr[REG_BLOCK] + c->code_base;
-
-	return !from->temporary && !((from_lin ^ lin) >> PAGE_SHIFT) && !((from->hpa ^ to->hpa) >> PAGE_SHIFT);
-}
-
-const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
-{
-	struct block *b = block_cached(c, rip);
-
-	if (!b) {
-		c->patch = &c->block->link[n];
-		c->rip = rip;
-		return NULL;
-	}
-	if (may_link(c, c->block, rip + c->code_base, b))
-		c->block->link[n] = b;
-	return block_enter(c, b, rip);
-}
-
 static void remember(struct cpu *c, u64 lin, struct block *b)
 {
 	struct jump_entry *j = jump_slot(c, lin);
 
 	if (b->temporary)
 		return;
-	if (c->patch && may_link(c, c->block, lin, b))
+	if (c->patch && block_may_link(c, c->block, lin, b))
 		*c->patch = b;
 	j->lin = lin;
 	j->tag = jump_tag(c);

@@ -254,8 +254,11 @@ static void end_block(struct block *b, unsigned n)
 	b->insns = (u16)n;
 	b->len = last->off + last->len;
 	b->cycles = last->cyc + last->cost;
-	if (last->flags & OP_END)
+	if (last->flags & OP_END) {
+		if (n > 1 && (b->key & 3) == KEY_SIZE64)
+			fuse_branch(last - 1);
 		return;
+	}
 	memset(o, 0, sizeof(*o));
 	o->fn = op_block_end;
 	o->off = b->len;

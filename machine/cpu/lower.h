@@ -20,6 +20,9 @@ bool string_lower(struct lower *l);
 bool misc_lower(struct lower *l);
 bool int_lower(struct lower *l); /* all of these */
 
+/* Replaces the handler of first by one that does the conditional branch after it, too, if there is such a one. 64-bit mode only. */
+void fuse_branch(struct op *first);
+
 /* Handlers that end a block or stand for what cannot be run. */
 op_fn op_block_end, op_undefined, op_gp0, op_nop, op_unimplemented;
 

@@ -3,46 +3,12 @@
  * ADD OR ADC SBB AND SUB XOR CMP TEST: a handler for each operation, size and kind of operands. Those with memory come twice: the
  * fast one for flat addresses that hit the TLB, which calls nothing and so needs no stack frame, and the general one behind it.
  */
+#include "machine/cpu/alu.h"
 #include "machine/cpu/lower.h"
-#include "machine/cpu/operand.h"
 
-enum alu { ADD, OR, ADC, SBB, AND, SUB, XOR, CMP, TEST, ALU_COUNT };
+#define WRITES ALU_WRITES
 
-#define WRITES(k) ((k) != CMP && (k) != TEST)
-
-/* Result and flags in two steps: a store between them may still restart the instruction. */
 #define ALU_SIZE(bits)                                                                                                 \
-	INLINE u##bits alu_result##bits(enum alu k, u##bits a, u##bits b, bool carry)                                  \
-	{                                                                                                              \
-		switch (k) {                                                                                           \
-		case ADD:  return (u##bits)(a + b);                                                                    \
-		case OR:   return a | b;                                                                               \
-		case ADC:  return (u##bits)(a + b + carry);                                                            \
-		case SBB:  return (u##bits)(a - b - carry);                                                            \
-		case XOR:  return a ^ b;                                                                               \
-		case SUB:                                                                                              \
-		case CMP:  return (u##bits)(a - b);                                                                    \
-		default:   return a & b;                                                                               \
-		}                                                                                                      \
-	}                                                                                                              \
-	INLINE void alu_flags##bits(struct cpu *c, enum alu k, u##bits a, u##bits b, u##bits r)                        \
-	{                                                                                                              \
-		switch (k) {                                                                                           \
-		case ADD:  cc_set(c, CC_ADD, SX##bits(r), SX##bits(a), SX##bits(b)); break;                            \
-		case ADC:  cc_set(c, CC_ADC, SX##bits(r), SX##bits(a), SX##bits(b)); break;                            \
-		case SBB:  cc_set(c, CC_SBB, SX##bits(r), SX##bits(a), SX##bits(b)); break;                            \
-		case SUB:                                                                                              \
-		case CMP:  cc_set(c, CC_SUB, SX##bits(r), SX##bits(a), SX##bits(b)); break;                            \
-		default:   cc_set_logic(c, SX##bits(r)); break;                                                        \
-		}                                                                                                      \
-	}                                                                                                              \
-	INLINE u##bits alu##bits(struct cpu *c, enum alu k, u##bits a, u##bits b)                                      \
-	{                                                                                                              \
-		u##bits r = alu_result##bits(k, a, b, (k == ADC || k == SBB) && cc_cf(c));                             \
-                                                                                                                       \
-		alu_flags##bits(c, k, a, b, r);                                                                        \
-		return r;                                                                                              \
-	}                                                                                                              \
 	/* Operand 1 in memory, general path. */                                                                       \
 	INLINE void alu_store##bits(struct cpu *c, const struct op *o, enum alu k, u##bits b)                          \
 	{                                                                                                              \
@@ -165,7 +131,17 @@ static const struct op *zero_register(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
-static int alu_number(ZydisMnemonic m)
+op_fn *alu_find(enum alu k, unsigned size, enum kind kind)
+{
+	return alu_handler[k][size_index(size)][kind];
+}
+
+op_fn *alu_find_general(enum alu k, unsigned size, enum kind kind)
+{
+	return alu_handler[k][size_index(size)][kind + 3];
+}
+
+int alu_number(ZydisMnemonic m)
 {
 	switch (m) {
 	case ZYDIS_MNEMONIC_ADD:  return ADD;

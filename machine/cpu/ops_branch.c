@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Near branches, and how blocks go on to the next one. */
 #include "arch/x86.h"
-#include "machine/cpu/block.h"
+#include "machine/cpu/branch.h"
 #include "machine/cpu/lower.h"
 #include "machine/cpu/operand.h"
 #include "machine/cpu/stack.h"
-
-static inline u64 block_next(const struct cpu *c, const struct op *o)
-{
-	return c->gpr[REG_BLOCK] + o->off + o->len;
-}
 
 const struct op *op_block_end(struct cpu *c, const struct op *o)
 {
@@ -25,16 +20,10 @@ static void check_target(struct cpu *c, const struct op *o, u64 rip)
 		cpu_raise_err(c, o, VEC_GP, 0);
 }
 
-/* A direct branch, taken. */
-INLINE const struct op *branch64(struct cpu *c, const struct op *o)
+const struct op *branch_unlinked(struct cpu *c, const struct op *o, u64 rip)
 {
-	u64 rip = c->gpr[REG_BLOCK] + o->imm;
-	struct block *b = c->block->link[1];
-
-	if (likely(b != NULL))
-		return block_enter(c, b, rip);
 	check_target(c, o, rip);
-	return block_follow(c, 1, rip);
+	return block_link(c, 1, rip);
 }
 
 static const struct op *branch_legacy(struct cpu *c, const struct op *o)
@@ -47,20 +36,18 @@ static const struct op *branch_legacy(struct cpu *c, const struct op *o)
 
 static const struct op *fall_legacy(struct cpu *c, const struct op *o)
 {
-	return block_follow(c, 0, (u32)block_next(c, o));
+	return block_follow(c, 0, (u32)branch_next(c, o));
 }
 
 static const struct op *jmp64_direct(struct cpu *c, const struct op *o)
 {
-	return branch64(c, o);
+	return branch_taken(c, o);
 }
 
 #define JCC_HANDLERS(n)                                                                                                \
 	static const struct op *jcc##n##_64(struct cpu *c, const struct op *o)                                         \
 	{                                                                                                              \
-		if (cc_cond(c, (enum cond)(n)))                                                                        \
-			return branch64(c, o);                                                                         \
-		return block_follow(c, 0, block_next(c, o));                                                           \
+		return branch_if(c, o, cc_cond(c, (enum cond)(n)));                                                    \
 	}                                                                                                              \
 	static const struct op *jcc##n##_legacy(struct cpu *c, const struct op *o)                                     \
 	{                                                                                                              \
@@ -71,12 +58,20 @@ ALL_CONDITIONS(JCC_HANDLERS)
 #define JCC_ROW(n) { jcc##n##_64, jcc##n##_legacy },
 static op_fn *const jcc_handler[16][2] = { ALL_CONDITIONS(JCC_ROW) };
 
+int branch_condition(const struct op *o)
+{
+	for (int i = 0; i < 16; i++)
+		if (o->fn == jcc_handler[i][0])
+			return i;
+	return -1;
+}
+
 /* LOOP LOOPE LOOPNE (aux 2: whatever ZF, else ZF must be aux) and JCXZ. The counter has the address size. */
-static const struct op *branch_if(struct cpu *c, const struct op *o, bool taken)
+static const struct op *branch_any(struct cpu *c, const struct op *o, bool taken)
 {
 	if (c->code_size != 64)
 		return taken ? branch_legacy(c, o) : fall_legacy(c, o);
-	return taken ? branch64(c, o) : block_follow(c, 0, block_next(c, o));
+	return branch_if(c, o, taken);
 }
 
 static const struct op *op_loop(struct cpu *c, const struct op *o)
@@ -89,12 +84,12 @@ static const struct op *op_loop(struct cpu *c, const struct op *o)
 		check_target(c, o, c->code_size == 64 ? c->gpr[REG_BLOCK] + o->imm :
 			     (c->gpr[REG_BLOCK] + o->imm) & size_mask(o->size == 2 ? 2 : 4));
 	c->gpr[RCX] = o->asize == 2 ? (old & ~0xffffull) | count : count;
-	return branch_if(c, o, taken);
+	return branch_any(c, o, taken);
 }
 
 static const struct op *op_jcxz(struct cpu *c, const struct op *o)
 {
-	return branch_if(c, o, !(c->gpr[RCX] & size_mask(o->asize)));
+	return branch_any(c, o, !(c->gpr[RCX] & size_mask(o->asize)));
 }
 
 static inline u64 branch_size_mask(const struct op *o)
@@ -102,12 +97,22 @@ static inline u64 branch_size_mask(const struct op *o)
 	return size_mask(o->size);
 }
 
+/* An indirect branch in 64-bit mode. What the jump cache knows is canonical. */
+INLINE const struct op *branch_indirect(struct cpu *c, const struct op *o, u64 rip)
+{
+	if (unlikely(!branch_canonical(rip)))
+		cpu_raise_err(c, o, VEC_GP, 0);
+	return block_jump(c, rip);
+}
+
 static const struct op *jmp64_r(struct cpu *c, const struct op *o)
 {
-	u64 rip = c->gpr[o->dst];
+	return branch_indirect(c, o, c->gpr[o->dst]);
+}
 
-	check_target(c, o, rip);
-	return block_jump(c, rip);
+static const struct op *jmp64_m(struct cpu *c, const struct op *o)
+{
+	return branch_indirect(c, o, ld64(c, o, op_lin(c, o, 8, ACCESS_READ)));
 }
 
 static const struct op *jmp_rm(struct cpu *c, const struct op *o)
@@ -123,16 +128,26 @@ static const struct op *jmp_legacy(struct cpu *c, const struct op *o)
 	return branch_legacy(c, o);
 }
 
-static const struct op *call64_direct(struct cpu *c, const struct op *o)
+static const struct op *call64_any(struct cpu *c, const struct op *o)
 {
 	u64 rip = c->gpr[REG_BLOCK] + o->imm, sp = c->gpr[RSP] - 8;
-	struct block *b;
 
 	check_target(c, o, rip);
-	st64(c, o, sp, block_next(c, o));
+	st64(c, o, sp, branch_next(c, o));
 	c->gpr[RSP] = sp;
-	b = c->block->link[1];
-	return likely(b != NULL) ? block_enter(c, b, rip) : block_follow(c, 1, rip);
+	return block_follow(c, 1, rip);
+}
+
+static const struct op *call64_direct(struct cpu *c, const struct op *o)
+{
+	u64 sp = c->gpr[RSP] - 8, next = branch_next(c, o), rip = c->gpr[REG_BLOCK] + o->imm;
+	const struct tlb_fast *t = &c->tlb[tlb_index(sp)];
+
+	if (unlikely(!tlb_hit(t->tag_w, sp, c->ctx, 8)) || unlikely(!branch_canonical(rip)))
+		return call64_any(c, o);
+	memcpy((void *)(t->addend + sp), &next, 8);
+	c->gpr[RSP] = sp;
+	return block_follow(c, 1, rip);
 }
 
 static const struct op *call64_rm(struct cpu *c, const struct op *o)
@@ -140,7 +155,7 @@ static const struct op *call64_rm(struct cpu *c, const struct op *o)
 	u64 rip = source_read(c, o, o->dst, 8), sp = c->gpr[RSP] - 8;
 
 	check_target(c, o, rip);
-	st64(c, o, sp, block_next(c, o));
+	st64(c, o, sp, branch_next(c, o));
 	c->gpr[RSP] = sp;
 	return block_jump(c, rip);
 }
@@ -150,7 +165,7 @@ static const struct op *call_legacy_direct(struct cpu *c, const struct op *o)
 	u64 rip = (c->gpr[REG_BLOCK] + o->imm) & branch_size_mask(o);
 
 	check_target(c, o, rip);
-	stack_push(c, o, o->size, block_next(c, o));
+	stack_push(c, o, o->size, branch_next(c, o));
 	return block_follow(c, 1, rip);
 }
 
@@ -159,15 +174,29 @@ static const struct op *call_legacy_rm(struct cpu *c, const struct op *o)
 	u64 rip = source_read(c, o, o->dst, o->size);
 
 	check_target(c, o, rip);
-	stack_push(c, o, o->size, block_next(c, o));
+	stack_push(c, o, o->size, branch_next(c, o));
+	return block_jump(c, rip);
+}
+
+static const struct op *ret64_any(struct cpu *c, const struct op *o)
+{
+	u64 sp = c->gpr[RSP], rip = ld64(c, o, sp);
+
+	check_target(c, o, rip);
+	c->gpr[RSP] = sp + 8 + o->imm;
 	return block_jump(c, rip);
 }
 
 static const struct op *ret64(struct cpu *c, const struct op *o)
 {
-	u64 sp = c->gpr[RSP], rip = ld64(c, o, sp);
+	u64 sp = c->gpr[RSP], rip;
+	const struct tlb_fast *t = &c->tlb[tlb_index(sp)];
 
-	check_target(c, o, rip);
+	if (unlikely(!tlb_hit(t->tag_r, sp, c->ctx, 8)))
+		return ret64_any(c, o);
+	memcpy(&rip, (const void *)(t->addend + sp), 8);
+	if (unlikely(!branch_canonical(rip)))
+		return ret64_any(c, o);
 	c->gpr[RSP] = sp + 8 + o->imm;
 	return block_jump(c, rip);
 }
@@ -197,7 +226,7 @@ static bool lower_indirect(struct lower *l, bool call)
 	else if (call)
 		o->fn = call64_rm;
 	else
-		o->fn = reg ? jmp64_r : jmp_rm;
+		o->fn = reg ? jmp64_r : jmp64_m;
 	return true;
 }
 
