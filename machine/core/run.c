@@ -63,6 +63,10 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 	memset(m, 0, sizeof(*m));
 	if (cfg->resume && snapshot_read_config(cfg->resume, cfg) != 0)
 		return STATUS_ENVIRONMENT;
+	if (fpu_host_lacks()) {
+		fprintf(stderr, "ooh-machine: the host's CPU lacks %s\n", fpu_host_lacks());
+		return STATUS_ENVIRONMENT;
+	}
 	m->cfg = cfg;
 	m->seed = cfg->seed;
 	m->host_start_ns = host_ns();

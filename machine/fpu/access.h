@@ -2,8 +2,8 @@
 /*
  * What the room's handlers share: whether the instruction may run at all, and operands in registers and memory.
  *
- * Handlers go on by tail calls, which the compiler makes only while no address of a local variable escapes: loads that take the
- * slow path therefore return by value from functions of their own.
+ * Handlers go on by tail calls, which the compiler makes only while no address of a local variable escapes: loads
+ * that take the slow path therefore return by value from functions of their own.
  */
 #ifndef OOH_MACHINE_FPU_ACCESS_H
 #define OOH_MACHINE_FPU_ACCESS_H

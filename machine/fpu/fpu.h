@@ -44,8 +44,8 @@ struct fpu_state {
 void fpu_reset(struct cpu *c);
 
 /*
- * Fills l->op for one decoded x87, MMX, SSE … SSE4.2, AES, PCLMULQDQ, FXSAVE/FXRSTOR/LDMXCSR/… instruction; returns false if the
- * instruction is not this room's. Whether CPUID enumerates it is checked by the caller.
+ * Fills l->op for one decoded x87, MMX, SSE … SSE4.2, AES, PCLMULQDQ, FXSAVE/FXRSTOR/LDMXCSR/… instruction;
+ * returns false if the instruction is not this room's. Whether CPUID enumerates it is checked by the caller.
  */
 bool fpu_lower(struct lower *l);
 

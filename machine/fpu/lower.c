@@ -10,7 +10,10 @@ static const struct fpu_row *const tables[] = {
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
-/* By mnemonic, the table and index of its first row; a mnemonic's rows may be scattered, so the search goes on from there. */
+/*
+ * By mnemonic, the table and index of its first row; a mnemonic's rows may be scattered, so the search goes on
+ * from there.
+ */
 static const struct fpu_row *first_row[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 static u8 first_table[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
@@ -102,7 +105,10 @@ static void hidden_memory(const struct lower *l)
 	}
 }
 
-/* Register numbers, and the immediate in op.aux; op.aux2 is the operand size; op.imm the last-opcode register's value (FOP). */
+/*
+ * Register numbers, and the immediate in op.aux; op.aux2 is the operand size; op.imm the last-opcode register's
+ * value (FOP).
+ */
 static void fill_operands(const struct lower *l)
 {
 	struct op *op = l->op;
@@ -128,6 +134,31 @@ static void fill_operands(const struct lower *l)
 			  l->insn->raw.modrm.rm;
 }
 
+/* What takes notably longer than others. */
+static const struct {
+	u16 mnem;
+	u16 cost; /* enum cost */
+} slow_ones[] = {
+#define SLOW(name, k) { ZYDIS_MNEMONIC_##name, COST_##k },
+	SLOW(DIVPS, FP_DIV) SLOW(DIVPD, FP_DIV) SLOW(DIVSS, FP_DIV) SLOW(DIVSD, FP_DIV)
+	SLOW(SQRTPS, FP_DIV) SLOW(SQRTPD, FP_DIV) SLOW(SQRTSS, FP_DIV) SLOW(SQRTSD, FP_DIV)
+	SLOW(FDIV, X87_DIV) SLOW(FDIVP, X87_DIV) SLOW(FDIVR, X87_DIV) SLOW(FDIVRP, X87_DIV) SLOW(FIDIV, X87_DIV)
+	SLOW(FIDIVR, X87_DIV) SLOW(FSQRT, X87_DIV) SLOW(FPREM, X87_DIV) SLOW(FPREM1, X87_DIV)
+	SLOW(F2XM1, X87_FUNCTION) SLOW(FYL2X, X87_FUNCTION) SLOW(FYL2XP1, X87_FUNCTION) SLOW(FSIN, X87_FUNCTION)
+	SLOW(FCOS, X87_FUNCTION) SLOW(FSINCOS, X87_FUNCTION) SLOW(FPTAN, X87_FUNCTION) SLOW(FPATAN, X87_FUNCTION)
+	SLOW(FBLD, X87_FUNCTION) SLOW(FBSTP, X87_FUNCTION)
+	SLOW(FNSAVE, X87_ENV) SLOW(FRSTOR, X87_ENV) SLOW(FNSTENV, X87_ENV) SLOW(FLDENV, X87_ENV)
+	SLOW(FXSAVE, FXSAVE) SLOW(FXSAVE64, FXSAVE) SLOW(FXRSTOR, FXSAVE) SLOW(FXRSTOR64, FXSAVE)
+#undef SLOW
+};
+
+static void fill_cost(const struct lower *l)
+{
+	for (unsigned i = 0; i < sizeof(slow_ones) / sizeof(slow_ones[0]); i++)
+		if (slow_ones[i].mnem == l->op->mnem)
+			l->op->cost = (u16)l->cpu->m->costs->cycles[slow_ones[i].cost];
+}
+
 bool fpu_lower(struct lower *l)
 {
 	const ZydisDecodedOperand *z = l->ops;
@@ -149,6 +180,7 @@ bool fpu_lower(struct lower *l)
 	if (!r)
 		return false;
 	fill_operands(l);
+	fill_cost(l);
 	l->op->fn = r->fn;
 	return true;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The dispatch table's rows: one row a mnemonic and shape of operands. Each source file of the room has a table of its own. */
+/*
+ * The dispatch table's rows: one row a mnemonic and shape of operands. Each source file of the room has a table of
+ * its own.
+ */
 #ifndef OOH_MACHINE_FPU_ROWS_H
 #define OOH_MACHINE_FPU_ROWS_H
 
@@ -27,8 +30,8 @@ struct fpu_row {
 };
 
 /* Ends with mnem 0. */
-extern const struct fpu_row fpu_rows_int[], fpu_rows_imm[], fpu_rows_move[], fpu_rows_float[], fpu_rows_convert[], fpu_rows_string[],
-	fpu_rows_state[], fpu_rows_control[], fpu_rows_x87[];
+extern const struct fpu_row fpu_rows_int[], fpu_rows_imm[], fpu_rows_move[], fpu_rows_float[], fpu_rows_convert[];
+extern const struct fpu_row fpu_rows_string[], fpu_rows_state[], fpu_rows_control[], fpu_rows_x87[];
 
 #define ROW(name, shape, fn)         { ZYDIS_MNEMONIC_##name, shape, 0, fn }
 #define ROW_SIZED(name, shape, n, fn) { ZYDIS_MNEMONIC_##name, shape, n, fn }

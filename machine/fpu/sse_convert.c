@@ -78,8 +78,8 @@ DEFINE_TO_GPR(CVTSD2SI, 8)
 DEFINE_TO_GPR(CVTTSD2SI, 8)
 
 /*
- * MMX source. With a memory operand they leave the x87 state alone. Elsewhere the transition to MMX comes first: it is there even
- * if the conversion then raises an exception.
+ * MMX source. With a memory operand they leave the x87 state alone. Elsewhere the transition to MMX comes first:
+ * it is there even if the conversion then raises an exception.
  */
 #define DEFINE_FROM_MMX_CORE(name)                                                                                     \
 	static vec128 name##_core(vec128 d, vec128 s, unsigned imm)                                                    \

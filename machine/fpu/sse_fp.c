@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The slow way of SSE arithmetic: any rounding, FTZ, DAZ, and unmasked exceptions. The operation runs on the host with all
- * exceptions masked. What such a run does not show is how an unmasked overflow or underflow is signalled: SDM 1 "SIMD Floating-Point
- * Exception Conditions", "Numeric Underflow Exception" and "Flush-To-Zero":
+ * The slow way of SSE arithmetic: any rounding, FTZ, DAZ, and unmasked exceptions. The operation runs on the host
+ * with all exceptions masked. What such a run does not show is how an unmasked overflow or underflow is signalled:
+ * SDM 1 "SIMD Floating-Point Exception Conditions", "Numeric Underflow Exception" and "Flush-To-Zero":
  *  - an unmasked underflow is signalled for an exact tiny result too, and ignores FTZ;
- *  - PE beside an unmasked overflow or underflow tells whether the result were inexact if its exponent had no bounds;
+ *  - PE beside an unmasked overflow or underflow tells whether the result were inexact if its exponent had no
+ *    bounds;
  *  - an unmasked exception found before the computation (IE, DE, ZE) leaves the flags found after it alone.
- * For that the lanes are computed again one by one, and the x87 unit, whose exponent is wide enough, answers for PE.
+ * For that the lanes are computed again one by one, and the x87 unit, whose exponent is wide enough, answers for
+ * PE.
  */
 #include "machine/fpu/sse_fp.h"
 
@@ -32,7 +34,13 @@ static bool is_tiny(u64 v, bool dbl)
 	return !(v & exponent) && (v & fraction);
 }
 
-#define SCALAR(ps, pd) do { if (dbl) asm volatile(pd " %1, %0" : "+x"(r) : "x"(y)); else asm volatile(ps " %1, %0" : "+x"(r) : "x"(y)); } while (0)
+#define SCALAR(single, other)                                                                                          \
+	do {                                                                                                           \
+		if (dbl)                                                                                               \
+			asm volatile(other " %1, %0" : "+x"(r) : "x"(y));                                               \
+		else                                                                                                   \
+			asm volatile(single " %1, %0" : "+x"(r) : "x"(y));                                              \
+	} while (0)
 
 static u64 scalar(u64 a, u64 b, enum fp_kind what, bool dbl)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Integer vector operations whose immediate (op.aux) chooses what they do: shifts, shuffles, blends, inserts and extracts. */
+/*
+ * Integer vector operations whose immediate (op.aux) chooses what they do: shifts, shuffles, blends, inserts and
+ * extracts.
+ */
 #include "machine/fpu/access.h"
 #include "machine/fpu/host_mmx.h"
 #include "machine/fpu/rows.h"

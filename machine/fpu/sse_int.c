@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Packed integers, bitwise logic, shuffles without an immediate, AES: all that is one host instruction "op src, dst" without
- * flags, rounding or exceptions. The mnemonic names the host instruction too.
+ * Packed integers, bitwise logic, shuffles without an immediate, AES: all that is one host instruction "op src,
+ * dst" without flags, rounding or exceptions. The mnemonic names the host instruction too.
  */
 #include "machine/fpu/access.h"
 #include "machine/fpu/host_mmx.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Moves: between registers, memory and general registers, whole or in part, with masks and non-temporal hints (which have no effect). */
+/*
+ * Moves: between registers, memory and general registers, whole or in part, with masks and non-temporal hints
+ * (which have no effect).
+ */
 #include "machine/fpu/access.h"
 #include "machine/fpu/rows.h"
 
@@ -311,8 +314,8 @@ HANDLER(pmovmskb_gy)
 }
 
 /*
- * MASKMOVQ, MASKMOVDQU: bytes of src whose mask has the sign bit go to [rDI]. Bytes that are not selected are not touched, and all
- * that are can be written before the first one is.
+ * MASKMOVQ, MASKMOVDQU: bytes of src whose mask has the sign bit go to [rDI]. Bytes that are not selected are not
+ * touched, and all that are can be written before the first one is.
  */
 static void store_masked(struct cpu *c, const struct op *o, const u8 *src, const u8 *mask, unsigned n)
 {

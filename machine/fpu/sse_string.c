@@ -17,7 +17,10 @@ static u32 status_of(u32 ax)
 	return (ax >> 8 & (EFLAGS_SF | EFLAGS_ZF | EFLAGS_AF | EFLAGS_PF | EFLAGS_CF)) | (ax & 1 ? EFLAGS_OF : 0);
 }
 
-/* The immediate is part of the instruction: one host instruction for each of its 128 values. Bit 7 is reserved and has no effect. */
+/*
+ * The immediate is part of the instruction: one host instruction for each of its 128 values. Bit 7 is reserved and
+ * has no effect.
+ */
 #define CASE(i) case i: STRING_ASM(i); break;
 #define CASES_4(i)   CASE(i) CASE(i + 1) CASE(i + 2) CASE(i + 3)
 #define CASES_16(i)  CASES_4(i) CASES_4(i + 4) CASES_4(i + 8) CASES_4(i + 12)
@@ -30,7 +33,8 @@ static struct string_result explicit_index(vec128 d, vec128 s, u32 ld, u32 ls, u
 {
 	struct string_result r = { 0 };
 
-#define STRING_ASM(i) asm("pcmpestri %4, %3, %2" FLAGS_TO_AX : "=c"(r.index), "+a"(ld) : "x"(d), "x"(s), "i"(i), "d"(ls) : "cc")
+#define STRING_ASM(i)                                                                                                  \
+	asm("pcmpestri %4, %3, %2" FLAGS_TO_AX : "=c"(r.index), "+a"(ld) : "x"(d), "x"(s), "i"(i), "d"(ls) : "cc")
 	switch (imm & 127) { CASES }
 #undef STRING_ASM
 	r.ax = ld;
@@ -41,7 +45,8 @@ static struct string_result explicit_mask(vec128 d, vec128 s, u32 ld, u32 ls, un
 {
 	struct string_result r = { 0 };
 
-#define STRING_ASM(i) asm("pcmpestrm %4, %3, %2" FLAGS_TO_AX : "=Yz"(r.mask), "+a"(ld) : "x"(d), "x"(s), "i"(i), "d"(ls) : "cc")
+#define STRING_ASM(i)                                                                                                  \
+	asm("pcmpestrm %4, %3, %2" FLAGS_TO_AX : "=Yz"(r.mask), "+a"(ld) : "x"(d), "x"(s), "i"(i), "d"(ls) : "cc")
 	switch (imm & 127) { CASES }
 #undef STRING_ASM
 	r.ax = ld;
@@ -52,7 +57,8 @@ static struct string_result implicit_index(vec128 d, vec128 s, unsigned imm)
 {
 	struct string_result r = { 0 };
 
-#define STRING_ASM(i) asm("pcmpistri %4, %3, %2" FLAGS_TO_AX : "=c"(r.index), "=a"(r.ax) : "x"(d), "x"(s), "i"(i) : "cc")
+#define STRING_ASM(i)                                                                                                  \
+	asm("pcmpistri %4, %3, %2" FLAGS_TO_AX : "=c"(r.index), "=a"(r.ax) : "x"(d), "x"(s), "i"(i) : "cc")
 	switch (imm & 127) { CASES }
 #undef STRING_ASM
 	return r;
@@ -62,7 +68,8 @@ static struct string_result implicit_mask(vec128 d, vec128 s, unsigned imm)
 {
 	struct string_result r = { 0 };
 
-#define STRING_ASM(i) asm("pcmpistrm %4, %3, %2" FLAGS_TO_AX : "=Yz"(r.mask), "=a"(r.ax) : "x"(d), "x"(s), "i"(i) : "cc")
+#define STRING_ASM(i)                                                                                                  \
+	asm("pcmpistrm %4, %3, %2" FLAGS_TO_AX : "=Yz"(r.mask), "=a"(r.ax) : "x"(d), "x"(s), "i"(i) : "cc")
 	switch (imm & 127) { CASES }
 #undef STRING_ASM
 	return r;

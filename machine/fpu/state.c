@@ -49,7 +49,10 @@ void sse_refuse(struct cpu *c, const struct op *o)
 	cpu_raise(c, o, ud ? VEC_UD : VEC_NM);
 }
 
-/* SDM 3A "Interrupt 16": with CR0.NE clear the error goes out on FERR# and comes back as IRQ 13, which no guest of ours uses. */
+/*
+ * SDM 3A "Interrupt 16": with CR0.NE clear the error goes out on FERR# and comes back as IRQ 13, which no guest of
+ * ours uses.
+ */
 static _Noreturn void raise_mf(struct cpu *c, const struct op *o)
 {
 	if (!(c->cr0 & CR0_NE))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * x87 non-control instructions on the host's x87 unit: the guest's environment and stack are loaded into it with FRSTOR, the
- * instruction runs with the guest's own control word, and all of it is read back with FNSAVE. Results, flags, C0-C3, tags, stack
- * faults and the responses to unmasked exceptions are therefore the silicon's. The host never takes an exception for it: guests with
- * one pending do not get this far, and FNSAVE does not wait.
+ * x87 non-control instructions on the host's x87 unit: the guest's environment and stack are loaded into it with
+ * FRSTOR, the instruction runs with the guest's own control word, and all of it is read back with FNSAVE. Results,
+ * flags, C0-C3, tags, stack faults and the responses to unmasked exceptions are therefore the silicon's. The host
+ * never takes an exception for it: guests with one pending do not get this far, and FNSAVE does not wait.
  *
  * The encodings are given as bytes because assemblers disagree about FSUB and FSUBR.
  */
@@ -20,7 +20,10 @@ struct x87_image {
 };
 _Static_assert(sizeof(struct x87_image) == 108, "the manual's layout");
 
-/* Runs one instruction. mem: its memory operand. ax: AH goes to the flags before it and holds them after it (SAHF, LAHF). */
+/*
+ * Runs one instruction. mem: its memory operand. ax: AH goes to the flags before it and holds them after it (SAHF,
+ * LAHF).
+ */
 typedef void x87_host(struct x87_image *g, void *mem, u32 *ax);
 
 static void swap_registers(struct cpu *c, unsigned i)
@@ -56,9 +59,9 @@ static void image_take(struct cpu *c, const struct x87_image *g)
 }
 
 /*
- * SDM 1 "x87 FPU Instruction and Data (Operand) Pointers" and "Last Instruction Opcode": the instruction pointer follows every
- * non-control instruction; the data pointer and the opcode only those that raise an unmasked exception
- * (CPUID.(EAX=7,ECX=0):EBX bit 6; fopcode compatibility mode is off).
+ * SDM 1 "x87 FPU Instruction and Data (Operand) Pointers" and "Last Instruction Opcode": the instruction pointer
+ * follows every non-control instruction; the data pointer and the opcode only those that raise an unmasked
+ * exception (CPUID.(EAX=7,ECX=0):EBX bit 6; fopcode compatibility mode is off).
  */
 static void pointers(struct cpu *c, const struct op *o)
 {
@@ -117,7 +120,10 @@ static void run_sti(struct cpu *c, const struct op *o, unsigned i, x87_host *st0
 		asm volatile("frstor %0\n\t.byte " #b0 ", " #reg " << 3 | 2\n\tfnsave %0" : "+m"(*g) : "d"(mem) : "memory"); \
 	}
 
-/* Instructions without explicit operands: those that change more than one register, or that nobody is in a hurry for. */
+/*
+ * Instructions without explicit operands: those that change more than one register, or that nobody is in a hurry
+ * for.
+ */
 #define PLAIN_OPS(_)                                                                                                   \
 	_(FLDL2T, 0xd9, 0xe9) _(FLDL2E, 0xd9, 0xea) _(FLDPI, 0xd9, 0xeb) _(FLDLG2, 0xd9, 0xec) _(FLDLN2, 0xd9, 0xed)    \
 	_(FPTAN, 0xd9, 0xf2) _(FXTRACT, 0xd9, 0xf4) _(FSINCOS, 0xd9, 0xfb) _(FUCOMPP, 0xda, 0xe9) _(FCOMPP, 0xde, 0xd9)
@@ -236,7 +242,10 @@ static inline void push(struct cpu *c, const struct op *o, struct x87_reg v)
 	}
 CONST_OPS(DEFINE_CONST)
 
-/* One explicit operand ST(i): the byte for i = 0, how many pops follow, and what to do when nothing unusual can happen. */
+/*
+ * One explicit operand ST(i): the byte for i = 0, how many pops follow, and what to do when nothing unusual can
+ * happen.
+ */
 static inline void quick_exchange(struct cpu *c, unsigned i)
 {
 	struct x87_reg t = *x87_st(c, 0);
@@ -324,9 +333,13 @@ HANDLER(fld_sti)
 	OP_NEXT(c, o);
 }
 
-/* Two operands, one of them ST(0): bytes for ST(0), ST(0) in the forms ST(0), ST(i) and ST(i), ST(0); 0 where there is none. */
+/*
+ * Two operands, one of them ST(0): bytes for ST(0), ST(0) in the forms ST(0), ST(i) and ST(i), ST(0); 0 where
+ * there is none.
+ */
 #define ALU_OPS(_)                                                                                                     \
-	_(FADD, 0xc0, 0xc0) _(FMUL, 0xc8, 0xc8) _(FSUB, 0xe0, 0xe8) _(FSUBR, 0xe8, 0xe0) _(FDIV, 0xf0, 0xf8) _(FDIVR, 0xf8, 0xf0)
+	_(FADD, 0xc0, 0xc0) _(FMUL, 0xc8, 0xc8) _(FSUB, 0xe0, 0xe8) _(FSUBR, 0xe8, 0xe0)                                \
+	_(FDIV, 0xf0, 0xf8) _(FDIVR, 0xf8, 0xf0)
 #define DEFINE_ALU(name, forward, reverse)                                                                             \
 	HOST(name##_00_host, 0xd8, forward)                                                                            \
 	HOST(name##_01_host, 0xd8, forward + 1)                                                                        \
@@ -421,8 +434,10 @@ COMI_OPS(DEFINE_COMI)
 
 /* Arithmetic with a memory source: bytes of the operand, opcode, ModRM.reg. */
 #define ALU_MEM_OPS(_)                                                                                                 \
-	_(FADD, 4, 0xd8, 0) _(FMUL, 4, 0xd8, 1) _(FSUB, 4, 0xd8, 4) _(FSUBR, 4, 0xd8, 5) _(FDIV, 4, 0xd8, 6) _(FDIVR, 4, 0xd8, 7) \
-	_(FADD, 8, 0xdc, 0) _(FMUL, 8, 0xdc, 1) _(FSUB, 8, 0xdc, 4) _(FSUBR, 8, 0xdc, 5) _(FDIV, 8, 0xdc, 6) _(FDIVR, 8, 0xdc, 7) \
+	_(FADD, 4, 0xd8, 0) _(FMUL, 4, 0xd8, 1) _(FSUB, 4, 0xd8, 4) _(FSUBR, 4, 0xd8, 5)                                \
+	_(FDIV, 4, 0xd8, 6) _(FDIVR, 4, 0xd8, 7)                                                                        \
+	_(FADD, 8, 0xdc, 0) _(FMUL, 8, 0xdc, 1) _(FSUB, 8, 0xdc, 4) _(FSUBR, 8, 0xdc, 5)                                \
+	_(FDIV, 8, 0xdc, 6) _(FDIVR, 8, 0xdc, 7)                                                                        \
 	_(FIADD, 4, 0xda, 0) _(FIMUL, 4, 0xda, 1) _(FISUB, 4, 0xda, 4) _(FISUBR, 4, 0xda, 5)                            \
 	_(FIDIV, 4, 0xda, 6) _(FIDIVR, 4, 0xda, 7)                                                                      \
 	_(FIADD, 2, 0xde, 0) _(FIMUL, 2, 0xde, 1) _(FISUB, 2, 0xde, 4) _(FISUBR, 2, 0xde, 5)                            \
@@ -528,13 +543,17 @@ HANDLER(fld_m80)
 
 /* Memory destinations: bytes, opcode and ModRM.reg, the same of the form that pops, and whether this one does. */
 #define STORE_OPS(_)                                                                                                   \
-	_(FST, 4, 0xd9, 2, 0xd9, 3, 0) _(FSTP, 4, 0xd9, 3, 0xd9, 3, 1) _(FST, 8, 0xdd, 2, 0xdd, 3, 0) _(FSTP, 8, 0xdd, 3, 0xdd, 3, 1) \
+	_(FST, 4, 0xd9, 2, 0xd9, 3, 0) _(FSTP, 4, 0xd9, 3, 0xd9, 3, 1)                                                  \
+	_(FST, 8, 0xdd, 2, 0xdd, 3, 0) _(FSTP, 8, 0xdd, 3, 0xdd, 3, 1)                                                  \
 	_(FIST, 2, 0xdf, 2, 0xdf, 3, 0) _(FISTP, 2, 0xdf, 3, 0xdf, 3, 1) _(FIST, 4, 0xdb, 2, 0xdb, 3, 0)                \
 	_(FISTP, 4, 0xdb, 3, 0xdb, 3, 1) _(FISTP, 8, 0xdf, 7, 0xdf, 7, 1)                                               \
 	_(FISTTP, 2, 0xdf, 1, 0xdf, 1, 1) _(FISTTP, 4, 0xdb, 1, 0xdb, 1, 1) _(FISTTP, 8, 0xdd, 1, 0xdd, 1, 1)           \
 	_(FBSTP, 10, 0xdf, 6, 0xdf, 6, 1)
 
-/* An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the new state. */
+/*
+ * An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the
+ * new state.
+ */
 static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned n)
 {
 	u64 lin = op_lin(c, o, n, ACCESS_WRITE);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* x87 control instructions: control and status words, the environment, saving and restoring. SDM 1 "x87 FPU Control Instructions". */
+/*
+ * x87 control instructions: control and status words, the environment, saving and restoring. SDM 1 "x87 FPU
+ * Control Instructions".
+ */
 #include "machine/fpu/rows.h"
 #include "machine/fpu/x87.h"
 
@@ -45,7 +48,10 @@ u8 x87_abridge(u16 tags)
 	return r;
 }
 
-/* The environment's four formats: SDM 1 "Protected Mode x87 FPU State Image in Memory, 32-Bit Format" and the three after it. */
+/*
+ * The environment's four formats: SDM 1 "Protected Mode x87 FPU State Image in Memory, 32-Bit Format" and the
+ * three after it.
+ */
 #define ENV_MAX 28
 
 static bool real_format(const struct cpu *c)

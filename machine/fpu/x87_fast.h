@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The common x87 instructions when nothing unusual can happen: all exceptions masked, no stack fault. The operands alone go through
- * the host's unit, which keeps no register of the guest's in between; everything else takes the way of x87_arith.c.
+ * The common x87 instructions when nothing unusual can happen: all exceptions masked, no stack fault. The operands
+ * alone go through the host's unit, which keeps no register of the guest's in between; everything else takes the
+ * way of x87_arith.c.
  *
  * The host's sticky flags are cleared only when it has one that the guest has not: others would change nothing.
  */
@@ -144,7 +145,8 @@ static inline void x87_host_end(struct cpu *c, u16 sw, u16 take)
 		u16 sw;                                                                                                \
                                                                                                                        \
 		x87_host_begin(c);                                                                                     \
-		asm volatile("fldt %1\n\t.byte " #b0 ", " #reg " << 3 | 2\n\tfnstsw %0" : "=a"(sw) : "m"(*a), "d"(mem) : "memory"); \
+		asm volatile("fldt %1\n\t.byte " #b0 ", " #reg " << 3 | 2\n\tfnstsw %0"                                \
+			     : "=a"(sw) : "m"(*a), "d"(mem) : "memory");                                                \
 		x87_host_calm(c);                                                                                      \
 		return sw;                                                                                             \
 	}

@@ -14,9 +14,12 @@ static unsigned raised;
 
 struct cpu *double_new(void)
 {
+	static const struct cost_table costs;
+	static struct machine m = { .costs = &costs };
 	struct cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~63ul);
 
 	memset(c, 0, sizeof(*c));
+	c->m = &m;
 	c->cr0 = CR0_PE | CR0_MP | CR0_NE | CR0_PG;
 	c->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
 	c->code_size = 64;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One instruction on the host's CPU, with all of its registers given and taken back. Linked at low addresses (no PIE). */
+/*
+ * One instruction on the host's CPU, with all of its registers given and taken back. Linked at low addresses (no
+ * PIE).
+ */
 #ifndef OOH_TESTS_MACHINE_FPU_NATIVE_H
 #define OOH_TESTS_MACHINE_FPU_NATIVE_H
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every row of the FPU room's tables against the host's CPU: random operands, registers, control words and pending exceptions; each
- * instruction runs natively and through its handler, and everything that either changed must agree.
+ * Every row of the FPU room's tables against the host's CPU: random operands, registers, control words and pending
+ * exceptions; each instruction runs natively and through its handler, and everything that either changed must
+ * agree.
  *
- *   silicon [--seed N] [--runs N] [--only MNEMONIC] [--verbose]
+ * silicon [--seed N] [--runs N] [--only MNEMONIC] [--verbose]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +51,9 @@ static unsigned failures;
 /* Instructions. */
 static ZydisRegister gpr_of(unsigned size, unsigned n)
 {
-	static const ZydisRegisterClass class[9] = { [1] = ZYDIS_REGCLASS_GPR8, [2] = ZYDIS_REGCLASS_GPR16, [4] = ZYDIS_REGCLASS_GPR32,
-						     [8] = ZYDIS_REGCLASS_GPR64 };
+	static const ZydisRegisterClass class[9] = {
+		[1] = ZYDIS_REGCLASS_GPR8, [2] = ZYDIS_REGCLASS_GPR16, [4] = ZYDIS_REGCLASS_GPR32, [8] = ZYDIS_REGCLASS_GPR64,
+	};
 
 	/* Zydis numbers the low bytes AL..BL, AH..BH, SPL.. */
 	if (size == 1)
@@ -143,6 +145,12 @@ static bool possible(struct trial *t, const struct form *f)
 	return false;
 }
 
+static bool is_fx(unsigned mnem)
+{
+	return mnem == ZYDIS_MNEMONIC_FXSAVE || mnem == ZYDIS_MNEMONIC_FXSAVE64 || mnem == ZYDIS_MNEMONIC_FXRSTOR ||
+	       mnem == ZYDIS_MNEMONIC_FXRSTOR64;
+}
+
 /* All ways that the encoder accepts. */
 static unsigned forms_of(struct trial *t, const struct fpu_row *row, struct form *out)
 {
@@ -158,7 +166,7 @@ static unsigned forms_of(struct trial *t, const struct fpu_row *row, struct form
 				if ((row->msize && m && row->msize != f.msize) || !possible(t, &f))
 					continue;
 				/* The encoder takes any size for FXSAVE and FXRSTOR. */
-				if (f.msize != 512 && !strncmp(ZydisMnemonicGetString(row->mnem), "fx", 2) && row->shape == SHAPE1(M))
+				if (f.msize != 512 && row->shape == SHAPE1(M) && is_fx(row->mnem))
 					continue;
 				out[n++] = f;
 			}
@@ -387,8 +395,8 @@ static void test_form(struct trial *t, const struct form *f, unsigned runs)
 		compare(t);
 	}
 	if (bad) {
-		printf("%s shape %02x msize %u gsize %u: %u of %u runs differ\n", ZydisMnemonicGetString(f->row->mnem), f->row->shape,
-		       f->msize, f->gsize, bad, runs);
+		printf("%s shape %02x msize %u gsize %u: %u of %u runs differ\n", ZydisMnemonicGetString(f->row->mnem),
+		       f->row->shape, f->msize, f->gsize, bad, runs);
 		failures++;
 	}
 }
