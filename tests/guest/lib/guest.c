@@ -17,7 +17,8 @@ u64 trap_resume, trap_rsp, try_rax, try_rcx, try_rdx;
 bool (*trap_hook)(struct frame *f);
 static u8 trap_stack[16384] __attribute__((aligned(16)));
 static unsigned failures, checks;
-static bool on_tcg, difference_known;
+static bool difference_known;
+bool on_tcg;
 
 void *memset(void *p, int v, size_t n)
 {

@@ -109,6 +109,7 @@ void check_equal(u64 got, u64 want, const char *name);
  * counts neither way. The images are judged by the manual; QEMU is only a second opinion on the tests themselves.
  */
 void tcg_differs(void);
+extern bool on_tcg; /* for what TCG would not survive */
 /* True if CPUID has the flag; else says that what needs it is skipped. */
 bool need_feature(u32 leaf, u32 subleaf, unsigned reg, unsigned bit, const char *name);
 _Noreturn void guest_exit(unsigned code);

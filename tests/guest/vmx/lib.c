@@ -151,6 +151,7 @@ void setup_tables(void)
 	struct pointer idtr = { sizeof(idt) - 1, (uint64_t)idt };
 	uint64_t rsp0 = (uint64_t)trap_stack + sizeof(trap_stack);
 
+	outb(COM1 + 3, 0x03); /* 8 bits, no parity, 1 stop bit */
 	for (unsigned n = 0; n < 64; n++)
 		set_gate(n);
 	asm volatile("lidt %0" : : "m"(idtr));
