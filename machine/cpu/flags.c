@@ -80,12 +80,20 @@ u32 cc_all(const struct cpu *c)
 
 void cc_replace(struct cpu *c, u32 mask, u32 values)
 {
-	if (c->cc_op > CC_RES) {
-		u32 all = cc_all(c);
+	u32 keep = 0;
 
-		cc_set_res(c, c->cc_res, all & (CC_CF | CC_AF | CC_OF));
+	if (c->cc_op <= CC_RES) {
+		c->cc_src = (c->cc_src & ~(u64)mask) | values;
+		return;
 	}
-	c->cc_src = (c->cc_src & ~(u64)mask) | (values & mask);
+	if (c->cc_op != CC_LOGIC) {
+		keep = cc_adjust(c) ? CC_AF : 0;
+		if (!(mask & CC_CF))
+			keep |= cc_cf(c) ? CC_CF : 0;
+		if (!(mask & CC_OF))
+			keep |= cc_overflow(c) ? CC_OF : 0;
+	}
+	cc_set_res(c, c->cc_res, keep | values);
 }
 
 u64 cpu_rflags(const struct cpu *c)

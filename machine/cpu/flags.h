@@ -37,7 +37,7 @@ enum cond { COND_O, COND_NO, COND_B, COND_NB, COND_Z, COND_NZ, COND_BE, COND_NBE
 u32 cc_all(const struct cpu *c); /* the six flags as in EFLAGS */
 bool cc_carry_slow(const struct cpu *c);
 bool cc_overflow(const struct cpu *c);
-/* Replace some of CF, OF, AF (mask, values as in EFLAGS) and leave the other flags as they are. */
+/* Gives CF, OF or both (mask) new values, as in EFLAGS, and leaves the other flags as they are. */
 void cc_replace(struct cpu *c, u32 mask, u32 values);
 
 static inline void cc_set(struct cpu *c, enum cc_op op, u64 res, u64 src, u64 src2)

@@ -7,10 +7,10 @@
 typedef unsigned __int128 u128;
 typedef __int128 s128;
 
-/* CF and OF: the product does not fit in the lower half. SF and PF follow the lower half, ZF is clear: undefined in the manual. */
+/* CF and OF: the product does not fit in the lower half. SF and PF follow the lower half (but of 0), ZF is clear: undefined in the manual. */
 static inline void mul_flags(struct cpu *c, u64 low, bool over)
 {
-	cc_set_all(c, (over ? CC_CF | CC_OF : 0) | (low >> 63 ? CC_SF : 0) | (cc_parity(low) ? CC_PF : 0));
+	cc_set_res(c, low | (low == 0), over ? CC_CF | CC_OF : 0);
 }
 
 static void write_product(struct cpu *c, unsigned size, u64 low, u64 high)
@@ -71,6 +71,43 @@ static const struct op *op_imul3(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
+/* The frequent ones: 32 and 64 bits. */
+#define IMUL_HANDLERS(bits, wide)                                                                                      \
+	INLINE void imul##bits(struct cpu *c, const struct op *o, u##bits a, u##bits b)                                \
+	{                                                                                                              \
+		wide r = (wide)(s##bits)a * (s##bits)b;                                                                \
+                                                                                                                       \
+		set_reg##bits(c, o->dst, (u##bits)r);                                                                  \
+		mul_flags(c, SX##bits(r), r != (s##bits)r);                                                            \
+	}                                                                                                              \
+	static const struct op *imul##bits##_rr(struct cpu *c, const struct op *o)                                     \
+	{                                                                                                              \
+		imul##bits(c, o, reg##bits(c, o->dst), reg##bits(c, o->src));                                          \
+		OP_NEXT(c, o);                                                                                         \
+	}                                                                                                              \
+	static const struct op *imul##bits##_rm(struct cpu *c, const struct op *o)                                     \
+	{                                                                                                              \
+		imul##bits(c, o, reg##bits(c, o->dst), ld##bits(c, o, op_lin(c, o, bits / 8, ACCESS_READ)));           \
+		OP_NEXT(c, o);                                                                                         \
+	}                                                                                                              \
+	static const struct op *imul##bits##_rri(struct cpu *c, const struct op *o)                                    \
+	{                                                                                                              \
+		imul##bits(c, o, reg##bits(c, o->src), (u##bits)o->imm);                                               \
+		OP_NEXT(c, o);                                                                                         \
+	}
+IMUL_HANDLERS(32, s64)
+IMUL_HANDLERS(64, s128)
+
+static const struct op *mul64_r(struct cpu *c, const struct op *o)
+{
+	u128 r = (u128)c->gpr[RAX] * c->gpr[o->dst];
+
+	c->gpr[RAX] = (u64)r;
+	c->gpr[RDX] = (u64)(r >> 64);
+	mul_flags(c, (u64)r, (u64)(r >> 64) != 0);
+	OP_NEXT(c, o);
+}
+
 static u128 dividend(const struct cpu *c, unsigned size)
 {
 	if (size == 1)
@@ -126,15 +163,35 @@ static const struct op *op_idiv(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
+static op_fn *fast_imul(unsigned operands, enum kind kind, bool wide)
+{
+	if (operands == 2 && kind == KIND_RR)
+		return wide ? imul64_rr : imul32_rr;
+	if (operands == 2 && kind == KIND_RM)
+		return wide ? imul64_rm : imul32_rm;
+	if (operands == 3 && kind == KIND_RR)
+		return wide ? imul64_rri : imul32_rri;
+	return NULL;
+}
+
 static bool lower_imul(struct lower *l)
 {
 	static op_fn *const form[] = { op_imul1, op_imul1, op_imul2, op_imul3 };
 	unsigned n = l->insn->operand_count_visible;
+	enum kind kind = lower_kind(l, 3);
+	op_fn *fast = l->op->size >= 4 ? fast_imul(n, kind, l->op->size == 8) : NULL;
 
-	lower_kind(l, 3);
 	if (n == 3)
 		lower_imm(l->op);
-	l->op->fn = form[n];
+	l->op->fn = fast ? fast : form[n];
+	return true;
+}
+
+static bool lower_mul(struct lower *l)
+{
+	enum kind kind = lower_kind(l, 1);
+
+	l->op->fn = kind == KIND_R && l->op->size == 8 ? mul64_r : op_mul;
 	return true;
 }
 
@@ -149,10 +206,7 @@ static bool lower_divide(struct lower *l, op_fn *fn)
 bool mul_lower(struct lower *l)
 {
 	switch (l->insn->mnemonic) {
-	case ZYDIS_MNEMONIC_MUL:
-		lower_kind(l, 1);
-		l->op->fn = op_mul;
-		return true;
+	case ZYDIS_MNEMONIC_MUL:  return lower_mul(l);
 	case ZYDIS_MNEMONIC_IMUL: return lower_imul(l);
 	case ZYDIS_MNEMONIC_DIV:  return lower_divide(l, op_div);
 	case ZYDIS_MNEMONIC_IDIV: return lower_divide(l, op_idiv);

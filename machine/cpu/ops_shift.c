@@ -40,6 +40,51 @@ enum shift { SHL, SHR, SAR, ROL, ROR, RCL, RCR };
 SHIFT_HANDLERS(32)
 SHIFT_HANDLERS(64)
 
+/* ROL and ROR of a register by an immediate of 1 or more. */
+#define ROTATE_HANDLERS(bits)                                                                                          \
+	static const struct op *rol##bits##_ri(struct cpu *c, const struct op *o)                                      \
+	{                                                                                                              \
+		u##bits a = reg##bits(c, o->dst), r = a << o->aux | a >> (bits - o->aux);                              \
+		u32 cf = r & 1;                                                                                        \
+                                                                                                                       \
+		set_reg##bits(c, o->dst, r);                                                                           \
+		cc_replace(c, CC_CF | CC_OF, cf | ((u32)(r >> (bits - 1)) ^ cf) << 11);                                \
+		OP_NEXT(c, o);                                                                                         \
+	}                                                                                                              \
+	static const struct op *ror##bits##_ri(struct cpu *c, const struct op *o)                                      \
+	{                                                                                                              \
+		u##bits a = reg##bits(c, o->dst), r = a >> o->aux | a << (bits - o->aux);                              \
+                                                                                                                       \
+		set_reg##bits(c, o->dst, r);                                                                           \
+		cc_replace(c, CC_CF | CC_OF, (u32)(r >> (bits - 1)) | (u32)((r ^ r << 1) >> (bits - 1)) << 11);        \
+		OP_NEXT(c, o);                                                                                         \
+	}
+ROTATE_HANDLERS(32)
+ROTATE_HANDLERS(64)
+
+/* SHL, SHR, SAR of a register by CL. */
+#define SHIFT_CL_HANDLERS(bits, name, left, right, result)                                                             \
+	static const struct op *name##bits##_cl(struct cpu *c, const struct op *o)                                     \
+	{                                                                                                              \
+		unsigned n = reg8(c, RCX * 8) & (bits - 1);                                                            \
+		u##bits a = reg##bits(c, o->dst), r = (u##bits)(result);                                               \
+		u32 cf, of;                                                                                            \
+                                                                                                                       \
+		set_reg##bits(c, o->dst, r);                                                                           \
+		if (n) {                                                                                               \
+			cf = (u32)(left ? a >> (bits - n) : (u##bits)((s##bits)a >> (n - 1))) & 1;                     \
+			of = left ? (u32)(r >> (bits - 1)) ^ cf : right ? (u32)((r ^ r << 1) >> (bits - 1)) : 0;       \
+			cc_set_res(c, SX##bits(r), cf | of << 11);                                                     \
+		}                                                                                                      \
+		OP_NEXT(c, o);                                                                                         \
+	}
+#define SHIFTS_CL(bits)                                                                                                \
+	SHIFT_CL_HANDLERS(bits, shl, 1, 0, a << n)                                                                     \
+	SHIFT_CL_HANDLERS(bits, shr, 0, 1, a >> n)                                                                     \
+	SHIFT_CL_HANDLERS(bits, sar, 0, 0, (s##bits)a >> n)
+SHIFTS_CL(32)
+SHIFTS_CL(64)
+
 static u64 shift_left(u64 a, unsigned n, unsigned width, u32 *cao)
 {
 	u64 r = a << n;
@@ -196,20 +241,28 @@ static const struct op *op_double_shift(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
+/* Registers of 32 and 64 bits have handlers of their own. */
+static op_fn *fast_shift(enum shift k, enum kind kind, bool wide, unsigned n)
+{
+	static op_fn *const by_imm[5][2] = { { shl32_ri, shl64_ri }, { shr32_ri, shr64_ri }, { sar32_ri, sar64_ri },
+					     { rol32_ri, rol64_ri }, { ror32_ri, ror64_ri } };
+	static op_fn *const by_cl[3][2] = { { shl32_cl, shl64_cl }, { shr32_cl, shr64_cl }, { sar32_cl, sar64_cl } };
+
+	if (kind == KIND_RI && k <= ROR && n)
+		return by_imm[k][wide];
+	return kind == KIND_RR && k <= SAR ? by_cl[k][wide] : NULL;
+}
+
 static bool lower_shift(struct lower *l, enum shift k)
 {
-	static op_fn *const fast[3][2] = { { shl32_ri, shl64_ri }, { shr32_ri, shr64_ri }, { sar32_ri, sar64_ri } };
 	enum kind kind = lower_kind(l, 2);
 	struct op *o = l->op;
 	unsigned n = (unsigned)o->imm & (o->size == 8 ? 63 : 31);
+	op_fn *fast = o->size >= 4 ? fast_shift(k, kind, o->size == 8, n) : NULL;
 
-	o->aux = (u8)k;
+	o->aux = fast ? (u8)n : (u8)k;
 	o->aux2 = kind == KIND_RR || kind == KIND_MR;
-	o->fn = op_shift;
-	if (kind == KIND_RI && k <= SAR && o->size >= 4 && n) {
-		o->aux = (u8)n;
-		o->fn = fast[k][o->size == 8];
-	}
+	o->fn = fast ? fast : op_shift;
 	return true;
 }
 
