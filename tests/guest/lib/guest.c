@@ -224,6 +224,7 @@ static void load_tables(void)
 void guest_start(void)
 {
 	on_tcg = brand_is_tcg();
+	outb(0x21, 0xff), outb(0xa1, 0xff); /* a firmware may have left its timer running */
 	load_tables();
 	guest_main();
 	put("%u checks, %u failed\n", checks, failures);

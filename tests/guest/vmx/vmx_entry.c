@@ -252,7 +252,7 @@ static const struct rule guest_rules[] = {
 	{ VMCS_GUEST_IDTR_BASE, 0, NONCANONICAL, BAD_GUEST, "guest IDTR base" },
 	{ VMCS_GUEST_GDTR_LIMIT, 0, 0x10000, BAD_GUEST, "guest GDTR limit" },
 	{ VMCS_GUEST_IDTR_LIMIT, 0, 0x80000000, BAD_GUEST, "guest IDTR limit" },
-	{ VMCS_GUEST_RIP, 0, NONCANONICAL, BAD_GUEST, "guest RIP" },
+	{ VMCS_GUEST_RIP, 0, BIT(62), BAD_GUEST, "guest RIP" },
 	{ VMCS_GUEST_RFLAGS, 0, BIT(1), BAD_GUEST, "guest RFLAGS bit 1" },
 	{ VMCS_GUEST_RFLAGS, 0, BIT(3), BAD_GUEST, "guest RFLAGS bit 3" },
 	{ VMCS_GUEST_RFLAGS, 0, BIT(5), BAD_GUEST, "guest RFLAGS bit 5" },

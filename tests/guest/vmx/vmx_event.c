@@ -143,6 +143,13 @@ static void exceptions(void)
 	expect_reason("INT n does not exit", EXIT_VMCALL);
 	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
 	single_step();
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RIP, 1ull << 47);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VEC_GP);
+	expect_reason("RIP that is not canonical", EXIT_EXCEPTION_NMI);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+	expect_field("RIP that is not canonical", VMCS_EXIT_INTR_INFO, INFO(INTR_TYPE_HW_EXCEPTION, VEC_GP) | WITH_ERROR);
+	expect_field("RIP that is not canonical", VMCS_GUEST_RIP, 1ull << 47);
 }
 
 /* Whether a page fault with this error code exits: bitmap bit, mask, match. */
