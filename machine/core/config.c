@@ -21,7 +21,7 @@
 
 enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
-	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN,
+	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE,
 	OPT_QUIET, OPT_HELP, OPT_VERSION,
 };
 
@@ -42,6 +42,7 @@ static const struct option options[] = {
 	{ "epoch", required_argument, NULL, OPT_EPOCH },
 	{ "max-cycles", required_argument, NULL, OPT_MAX_CYCLES },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "trace-insn", required_argument, NULL, OPT_TRACE_INSN },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -76,6 +77,7 @@ static const char usage[] =
 "  --resume DIR        go on from a snapshot; --ram, --cpus, --costs, --seed and --epoch are the snapshot's\n"
 "  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
 "  --trace-insn CYCLE  print every instruction and the registers on stderr from this cycle on\n"
+"  --profile FILE      where the guest's cycles go: RIP every 10007 cycles, as lines `count mode address`, at the end\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -191,6 +193,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_EPOCH: return set_u64(&cfg->epoch, "--epoch", arg, 0);
 	case OPT_MAX_CYCLES: return set_u64(&cfg->max_cycles, "--max-cycles", arg, 1000);
 	case OPT_TRACE_INSN: return set_u64(&cfg->trace_from, "--trace-insn", arg, 1000);
+	case OPT_PROFILE: cfg->profile = arg; return -1;
 	case OPT_QUIET: cfg->quiet = true; return -1;
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;

@@ -15,6 +15,7 @@ struct machine_config {
 	u64 seed;
 	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input is there from the first cycle: deterministic) */
 	const char *serial[MACHINE_SERIALS];
+	const char *profile; /* file for --profile */
 	const char *stats;   /* file for --stats */
 	const char *resume;  /* snapshot directory to resume */
 	const char *snapshot_to;

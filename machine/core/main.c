@@ -4,6 +4,7 @@
 
 #include "machine/core/config.h"
 #include "machine/core/machine.h"
+#include "machine/core/profile.h"
 #include "machine/core/stats.h"
 #include "machine/dev/dev.h"
 
@@ -24,6 +25,8 @@ int main(int argc, char **argv)
 	dev_close(&machine);
 	if (!cfg.quiet || (status != STATUS_OK && !(status & 1)))
 		fprintf(stderr, "ooh-machine: %s (status %d)\n", machine.stop_reason, status);
+	if (cfg.profile && !profile_write(cfg.profile))
+		return STATUS_ENVIRONMENT;
 	if (cfg.stats && !stats_write(&machine, cfg.stats))
 		return STATUS_ENVIRONMENT;
 	return status;

@@ -8,6 +8,7 @@
 #include "machine/boot/boot.h"
 #include "machine/core/config.h"
 #include "machine/core/machine.h"
+#include "machine/core/profile.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
 #include "machine/dev/dev.h"
@@ -91,7 +92,7 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 
 static u64 next_limit(const struct machine *m, u64 now)
 {
-	u64 limit = now + POLL_CYCLES;
+	u64 limit = now + (m->cfg->profile ? PROFILE_CYCLES : POLL_CYCLES);
 
 	if (m->cfg->max_cycles && m->cfg->max_cycles < limit)
 		limit = m->cfg->max_cycles;
@@ -120,6 +121,8 @@ int machine_run(struct machine *m)
 	while (!m->stop) {
 		u64 now = cpu_now(c);
 
+		if (m->cfg->profile)
+			profile_sample(c);
 		clock_run_due(m, now);
 		if (m->cfg->max_cycles && now >= m->cfg->max_cycles) {
 			machine_stop(m, STATUS_LIMIT, "--max-cycles reached");
