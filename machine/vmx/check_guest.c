@@ -103,11 +103,14 @@ static bool table_limit(const struct cpu *c, unsigned row)
 	return !(c->vmx.vmcs->f[row] >> 16);
 }
 
+/* 64-bit mode: bits 63:48 are equal, which bit 47 need not be: what is not canonical then faults at the first fetch. */
 static bool rip(const struct cpu *c, unsigned arg)
 {
+	s64 high = (s64)VMCS(c, GUEST_RIP) >> 48;
+
 	if (!ia32e(c) || !(VMCS(c, GUEST_CS_AR) & VMX_AR_L))
 		return !(VMCS(c, GUEST_RIP) >> 32);
-	return sys_canonical(VMCS(c, GUEST_RIP));
+	return high == 0 || high == -1;
 }
 
 static bool rflags_reserved(const struct cpu *c, unsigned arg)
@@ -154,7 +157,7 @@ static const struct vmx_rule register_rules[] = {
 	{ table_limit, VF_GUEST_GDTR_LIMIT, "guest GDTR limit: bits 31:16" },
 	{ table_limit, VF_GUEST_IDTR_LIMIT, "guest IDTR limit: bits 31:16" },
 	/* 27.3.1.4 RIP, RFLAGS */
-	{ rip, 0, "guest RIP: canonical, or bits 63:32" },
+	{ rip, 0, "guest RIP: bits 63:48 or 63:32" },
 	{ rflags_reserved, 0, "guest RFLAGS: reserved bits" },
 	{ rflags_vm, 0, "guest RFLAGS.VM: needs protected mode, not IA-32e" },
 	{ rflags_if, 0, "guest RFLAGS.IF: for an external interrupt" },
