@@ -65,13 +65,12 @@ static const struct op *pop_m(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
+/* What has been pushed stays in memory when a later push faults; the registers do not change. */
 static const struct op *op_pusha(struct cpu *c, const struct op *o)
 {
 	u64 sp = c->gpr[RSP];
 	unsigned n = o->size;
 
-	for (unsigned i = 0; i < 8; i++)
-		mmu_probe(c, o, stack_linear(c, o, sp - (i + 1) * n, n, ACCESS_WRITE), n, ACCESS_WRITE);
 	for (unsigned i = 0; i < 8; i++)
 		mem_set(c, o, stack_linear(c, o, sp - (i + 1) * n, n, ACCESS_WRITE), n, i == RSP ? sp : c->gpr[i]);
 	stack_adjust(c, -(s64)(8 * n));

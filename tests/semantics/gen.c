@@ -19,6 +19,7 @@
 /* Registers that start as pointers, and those that start as small numbers for indices. */
 #define POINTERS ((1u << 3) | (1u << 5) | (1u << 6) | (1u << 7) | (1u << 12) | (1u << 13) | (1u << 14) | (1u << 15))
 #define INDICES  ((1u << 8) | (1u << 9))
+#define INDICES32 (1u << 2)
 
 struct maker {
 	struct sem_rng *r;
@@ -71,6 +72,8 @@ static const uint8_t two_byte[] = {
 	0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa3, 0xa4, 0xa5, 0xab, 0xac, 0xad, 0xaf, 0xaf, 0xb0, 0xb1, 0xb3, 0xb6, 0xb7, 0xb8, 0xb9, 0xba,
 	0xba, 0xbb, 0xbc, 0xbd, 0xbc, 0xbd, 0xbe, 0xbf, 0xc0, 0xc1, 0xc3, 0xc7, 0xc7, 0xc8, 0xca, 0xcd, 0xcf, 0xff,
 };
+/* What 64-bit mode does not have, beside the above. */
+static const uint8_t one_byte_32[] = { 0x27, 0x2f, 0x37, 0x3f, 0x40, 0x41, 0x47, 0x48, 0x4b, 0x4f, 0x60, 0x61, 0xd4, 0xd5, 0xd6 };
 static const uint8_t vex_38[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
 
 #define PICK(r, list) (list)[below((r), sizeof(list))]
@@ -106,13 +109,20 @@ static unsigned put_vex(struct sem_rng *r, uint8_t *b)
 	return 4;
 }
 
-static unsigned put_integer_opcode(struct sem_rng *r, uint8_t *b)
+static unsigned put_integer_opcode(struct sem_rng *r, unsigned classes, uint8_t *b)
 {
-	unsigned k = below(r, 100), n;
+	unsigned k = below(r, 100), n = 0;
 
-	if (k < 6)
-		return put_vex(r, b);
-	n = put_rex(r, b);
+	if (classes & SEM_32BIT) {
+		if (percent(r, 12)) {
+			b[0] = PICK(r, one_byte_32);
+			return 1;
+		}
+	} else {
+		if (k < 6)
+			return put_vex(r, b);
+		n = put_rex(r, b);
+	}
 	if (k < 60) {
 		b[n++] = PICK(r, one_byte);
 		return n;
@@ -162,12 +172,17 @@ static unsigned put_opcode(struct maker *m, uint8_t *b)
 		b[0] = (uint8_t)(0xd8 + below(m->r, 8));
 		return 1;
 	}
-	return put_integer_opcode(m->r, b);
+	return put_integer_opcode(m->r, m->classes, b);
 }
 
 static bool decode(struct maker *m, struct draw *d)
 {
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&m->decoder, d->bytes, sizeof(d->bytes), &d->insn, d->ops));
+}
+
+static bool absolute(const struct draw *d)
+{
+	return d->insn.raw.disp.size == 64 || (d->insn.opcode >= 0xa0 && d->insn.opcode <= 0xa3 && d->insn.raw.disp.size == 32);
 }
 
 /* Bytes of an instruction, decoded; displacements are made small. */
@@ -184,10 +199,10 @@ static bool draw_bytes(struct maker *m, struct draw *d)
 		int32_t disp = (int32_t)below(m->r, 256) - 64;
 		unsigned size = d->insn.raw.disp.size / 8u;
 
-		if (size == 8) { /* an absolute address */
+		if (absolute(d)) {
 			uint64_t at = SEM_DATA + below(m->r, 2 * SEM_PAGE);
 
-			memcpy(d->bytes + d->insn.raw.disp.offset, &at, 8);
+			memcpy(d->bytes + d->insn.raw.disp.offset, &at, size);
 		} else {
 			memcpy(d->bytes + d->insn.raw.disp.offset, &disp, size);
 		}
@@ -294,6 +309,11 @@ static int gpr_number(ZydisRegister r)
 	}
 }
 
+static unsigned index_registers(const struct maker *m)
+{
+	return m->classes & SEM_32BIT ? INDICES32 : INDICES;
+}
+
 static bool in_set(unsigned set, ZydisRegister r)
 {
 	int n = gpr_number(r);
@@ -340,15 +360,15 @@ static bool plausible(struct maker *m, const struct draw *d)
 
 		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->mem.type == ZYDIS_MEMOP_TYPE_MEM) {
 			bool base = o->mem.base == ZYDIS_REGISTER_RIP || in_set(POINTERS | 1u << 4, o->mem.base);
-			bool index = o->mem.index == ZYDIS_REGISTER_NONE || in_set(INDICES, o->mem.index);
+			bool index = o->mem.index == ZYDIS_REGISTER_NONE || in_set(index_registers(m), o->mem.index);
 
-			if (o->mem.base == ZYDIS_REGISTER_NONE && d->insn.raw.disp.size == 64)
+			if (o->mem.base == ZYDIS_REGISTER_NONE && d->insn.raw.disp.size >= 32)
 				base = true;
 			if (!(base && index) && percent(m->r, 95))
 				return false;
 		}
 		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-		    o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN && in_set(POINTERS | INDICES | 1u << 4, o->reg.value) &&
+		    o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN && in_set(POINTERS | index_registers(m) | 1u << 4, o->reg.value) &&
 		    percent(m->r, 85))
 			return false;
 	}
@@ -395,6 +415,14 @@ static uint32_t undefined_after(const struct draw *d, uint32_t before)
 	if (d->insn.meta.category == ZYDIS_CATEGORY_STRINGOP)
 		defined = 0; /* repeated 0 times */
 	return (before & ~defined) | undefined;
+}
+
+static void init_decoder(ZydisDecoder *d, unsigned bits)
+{
+	if (bits == 64)
+		ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else
+		ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
 }
 
 static uint32_t tested(const struct draw *d)
@@ -461,10 +489,11 @@ void sem_generate(struct sem_rng *r, unsigned classes, struct sem_program *p)
 {
 	struct maker m = { .r = r, .p = p, .classes = classes };
 
-	ZydisDecoderInit(&m.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	init_decoder(&m.decoder, classes & SEM_32BIT ? 32 : 64);
 	ZydisDecoderEnableMode(&m.decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 	ZydisDecoderEnableMode(&m.decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
 	memset(p, 0, sizeof(*p));
+	p->bits = classes & SEM_32BIT ? 32 : 64;
 	memset(p->code, 0xcc, sizeof(p->code));
 	p->n = 8 + below(r, SEM_MAX_INSNS - 8);
 	for (unsigned i = 0; i < p->n; i++)
@@ -510,13 +539,15 @@ static void initial_fpu(struct sem_rng *r, struct sem_state *s)
 	}
 }
 
-void sem_initial_state(struct sem_rng *r, struct sem_state *s)
+void sem_initial_state(struct sem_rng *r, unsigned classes, struct sem_state *s)
 {
+	unsigned indices = classes & SEM_32BIT ? INDICES32 : INDICES;
+
 	memset(s, 0, sizeof(*s));
 	for (unsigned i = 0; i < 16; i++) {
 		if (POINTERS >> i & 1)
 			s->gpr[i] = SEM_DATA + below(r, SEM_DATA_SIZE - 512) / (percent(r, 50) ? 1 : 2);
-		else if (INDICES >> i & 1)
+		else if (indices >> i & 1)
 			s->gpr[i] = below(r, 64);
 		else
 			s->gpr[i] = interesting(r);
@@ -524,6 +555,8 @@ void sem_initial_state(struct sem_rng *r, struct sem_state *s)
 	s->gpr[4] = SEM_DATA + SEM_PAGE + 8 * below(r, 256);
 	s->rflags = 0x202 | (sem_random(r) & STATUS_FLAGS) | (percent(r, 15) ? 0x400 : 0);
 	s->rip = SEM_CODE;
+	for (unsigned i = 0; (classes & SEM_32BIT) && i < 16; i++)
+		s->gpr[i] = (uint32_t)s->gpr[i];
 	initial_fpu(r, s);
 }
 
@@ -535,7 +568,7 @@ void sem_print_program(const struct sem_program *p)
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	char text[128];
 
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	init_decoder(&decoder, p->bits);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	for (unsigned i = 0; i < p->n; i++) {
 		const uint8_t *b = p->code + p->start[i];

@@ -67,6 +67,13 @@ static void make_segments(struct cpu *c)
 	c->seg[CS].sel = 0x33;
 }
 
+static void set_code_size(struct cpu *c, unsigned bits)
+{
+	c->seg[CS].ar &= ~(u32)(DESC_L | DESC_DB);
+	c->seg[CS].ar |= bits == 64 ? DESC_L : DESC_DB;
+	cpu_update_code_mode(c);
+}
+
 static void enter_user_mode(struct cpu *c)
 {
 	c->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
@@ -146,6 +153,8 @@ bool guest_run(const struct sem_program *p, const struct sem_state *in, struct s
 	memcpy(c->gpr, in->gpr, sizeof(in->gpr));
 	load_fpu(&c->fpu, in->fx);
 	cpu_set_rflags(c, in->rflags);
+	if (c->code_size != p->bits)
+		set_code_size(c, p->bits);
 	c->rip = SEM_CODE;
 	c->budget = BUDGET;
 	c->deadline = BUDGET;

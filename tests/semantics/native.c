@@ -16,6 +16,10 @@ static struct sem_state *result;
 const struct sem_state *native_input;
 uint64_t native_stack, native_target = SEM_CODE;
 
+#define CS_64  0x33 /* Linux's selectors */
+#define CS_32  0x23
+const struct native_far native_far = { SEM_CODE, CS_32 };
+
 /*
  * Saves the callee's registers, loads all of native_input and jumps to the sequence; the signal handler returns to native_exit.
  */
@@ -34,10 +38,27 @@ __asm__(".text\n"
 	"	mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
 	"	mov 56(%rdi), %rdi\n"
 	"	jmp *native_target(%rip)\n"
+	".globl native_enter32\n"
+	"native_enter32:\n"
+	"	push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
+	"	mov %rsp, native_stack(%rip)\n"
+	"	mov native_input(%rip), %rdi\n"
+	"	fxrstor64 144(%rdi)\n"
+	"	mov $0x2b, %eax\n"
+	"	mov %eax, %ds\n"
+	"	mov %eax, %es\n"
+	"	pushq 136(%rdi)\n"
+	"	popfq\n"
+	"	mov 0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx\n"
+	"	mov 32(%rdi), %rsp; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi; mov 56(%rdi), %rdi\n"
+	"	ljmpl *native_far(%rip)\n"
 	".globl native_exit\n"
 	"native_exit:\n"
 	"	mov native_stack(%rip), %rsp\n"
 	"	fninit\n"
+	"	xor %eax, %eax\n"
+	"	mov %eax, %ds\n"
+	"	mov %eax, %es\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbx; pop %rbp\n"
 	"	ret\n");
 
@@ -75,6 +96,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	result = NULL;
 	g[REG_RIP] = (greg_t)(uintptr_t)native_exit;
 	g[REG_EFL] = 0x202;
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | CS_64;
 }
 
 static bool catch_signals(void)
@@ -134,7 +156,10 @@ void native_run(const struct sem_program *p, const struct sem_state *in, struct 
 	memset(code_view + sizeof(p->code), 0xcc, SEM_PAGE - sizeof(p->code));
 	native_input = in;
 	result = out;
-	native_enter();
+	if (p->bits == 64)
+		native_enter();
+	else
+		native_enter32();
 	if (out->vector == 3)
 		out->rip--; /* a trap reports the next instruction */
 	memcpy(data, (const void *)SEM_DATA, SEM_RW_PAGES * SEM_PAGE);

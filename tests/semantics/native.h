@@ -8,8 +8,15 @@
 struct sem_state;
 
 void native_enter(void);
+void native_enter32(void); /* in compatibility mode */
 void native_exit(void);
 extern const struct sem_state *native_input;
 extern uint64_t native_stack, native_target;
+
+struct native_far {
+	uint32_t offset;
+	uint16_t selector;
+} __attribute__((packed));
+extern const struct native_far native_far;
 
 #endif

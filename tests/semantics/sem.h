@@ -29,6 +29,7 @@ struct sem_state {
 };
 
 struct sem_program {
+	unsigned bits;                       /* 64, or 32: compatibility mode */
 	unsigned n;                          /* instructions */
 	uint16_t start[SEM_MAX_INSNS + 1];   /* offset of each, and of the end */
 	uint32_t undefined[SEM_MAX_INSNS + 1]; /* status flags without a defined value before each */
@@ -36,7 +37,7 @@ struct sem_program {
 };
 
 /* What the generator may choose from. */
-enum sem_class { SEM_INTEGER = 1, SEM_SSE = 2, SEM_X87 = 4 };
+enum sem_class { SEM_INTEGER = 1, SEM_SSE = 2, SEM_X87 = 4, SEM_32BIT = 8 };
 
 struct sem_rng {
 	uint64_t s;
@@ -45,7 +46,7 @@ uint64_t sem_random(struct sem_rng *r);
 
 /* gen.c */
 void sem_generate(struct sem_rng *r, unsigned classes, struct sem_program *p);
-void sem_initial_state(struct sem_rng *r, struct sem_state *s);
+void sem_initial_state(struct sem_rng *r, unsigned classes, struct sem_state *s);
 void sem_print_program(const struct sem_program *p);
 
 /* native.c: runs on the host; data: SEM_DATA_SIZE bytes, read before and written after. */

@@ -14,7 +14,8 @@ bool seg_limit_ok(const struct segment *s, u64 off, unsigned size)
 
 	if ((s->ar & (DESC_S | SEG_TYPE_CODE | SEG_TYPE_E)) == (DESC_S | SEG_TYPE_E))
 		return off > s->limit && last <= (s->ar & DESC_DB ? 0xffffffffull : 0xffffull);
-	return last <= s->limit;
+	/* At the end of a full segment CPUs go on at offset 0. */
+	return last <= s->limit || s->limit == 0xffffffffu;
 }
 
 static bool seg_type_ok(const struct segment *s, enum mmu_access a)
