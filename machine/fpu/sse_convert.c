@@ -99,8 +99,8 @@ static void from_mmx(struct cpu *c, const struct op *o, u64 v, fp_core *core)
 
 HANDLER(cvtpi2ps_xy)
 {
-	mmx_check(c, o);
 	sse_check(c, o);
+	mmx_check(c, o);
 	mmx_enter(c);
 	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PS_core);
 	OP_NEXT(c, o);
@@ -115,8 +115,8 @@ HANDLER(cvtpi2ps_xm)
 
 HANDLER(cvtpi2pd_xy)
 {
-	mmx_check(c, o);
 	sse_check(c, o);
+	mmx_check(c, o);
 	mmx_enter(c);
 	from_mmx(c, o, mmx_get(c, o->src), CVTPI2PD_core);
 	OP_NEXT(c, o);
@@ -145,15 +145,15 @@ HANDLER(cvtpi2pd_xm)
 	}                                                                                                              \
 	HANDLER(name##_yx)                                                                                             \
 	{                                                                                                              \
-		mmx_check(c, o);                                                                                       \
 		sse_check(c, o);                                                                                       \
+		mmx_check(c, o);                                                                                       \
 		name##_to(c, o, xmm_src(c, o)->v);                                                                     \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	HANDLER(name##_ym)                                                                                             \
 	{                                                                                                              \
-		mmx_check(c, o);                                                                                       \
 		sse_check(c, o);                                                                                       \
+		mmx_check(c, o);                                                                                       \
 		name##_to(c, o, sse_ld(c, o, n));                                                                      \
 		OP_NEXT(c, o);                                                                                         \
 	}

@@ -240,8 +240,8 @@ HANDLER(movq_gy)
 
 HANDLER(movq2dq)
 {
-	mmx_check(c, o);
 	sse_check(c, o);
+	mmx_check(c, o);
 	mmx_enter(c);
 	xmm_dst(c, o)->v = (vec128){ mmx_get(c, o->src), 0 };
 	OP_NEXT(c, o);
@@ -249,8 +249,8 @@ HANDLER(movq2dq)
 
 HANDLER(movdq2q)
 {
-	mmx_check(c, o);
 	sse_check(c, o);
+	mmx_check(c, o);
 	mmx_enter(c);
 	mmx_set(c, o->dst, xmm_src(c, o)->q[0]);
 	OP_NEXT(c, o);

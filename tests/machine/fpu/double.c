@@ -159,10 +159,24 @@ u64 seg_linear(struct cpu *c, const struct op *o, enum sreg seg, u64 ea, unsigne
 	return ea;
 }
 
+static u64 guard = ~0ull;
+
+void double_guard(const void *from)
+{
+	guard = from ? (u64)from : ~0ull;
+}
+
+static void check_guard(struct cpu *c, const struct op *o, u64 lin, unsigned n)
+{
+	if (lin + n > guard)
+		cpu_raise(c, o, VEC_PF);
+}
+
 u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
+	check_guard(c, o, lin, size);
 	memcpy(&v, (const void *)lin, size);
 	return v;
 }
@@ -174,21 +188,25 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_st(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val)
 {
+	check_guard(c, o, lin, size);
 	memcpy((void *)lin, &val, size);
 }
 
 void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n)
 {
+	check_guard(c, o, lin, n);
 	memcpy(buf, (const void *)lin, n);
 }
 
 void mmu_st_buf(struct cpu *c, const struct op *o, u64 lin, const void *buf, unsigned n)
 {
+	check_guard(c, o, lin, n);
 	memcpy((void *)lin, buf, n);
 }
 
 void mmu_probe(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a)
 {
+	check_guard(c, o, lin, n);
 }
 
 void snap_bytes(struct snap *s, const char *name, void *p, size_t n)

@@ -16,5 +16,7 @@ unsigned double_run(struct cpu *c, struct op ops[2]);
 bool double_lower(struct cpu *c, const u8 *bytes, unsigned n, struct op *out, ZydisDecodedInstruction *insn);
 /* From now on the page at lin is in the fast path's TLB, or (hit false) nothing is. */
 void double_tlb(struct cpu *c, const void *page, bool hit);
+/* Addresses from here on fault (#PF); NULL: none do. */
+void double_guard(const void *from);
 
 #endif

@@ -11,33 +11,17 @@
 #include <string.h>
 
 #include "arch/x86.h"
-#include "machine/fpu/rows.h"
 #include "tests/machine/fpu/double.h"
+#include "tests/machine/fpu/forms.h"
 #include "tests/machine/fpu/native.h"
 #include "tests/machine/fpu/random.h"
 
-static const struct fpu_row *const tables[] = {
-	fpu_rows_int, fpu_rows_imm, fpu_rows_move, fpu_rows_float, fpu_rows_convert, fpu_rows_string, fpu_rows_state,
-	fpu_rows_control, fpu_rows_x87,
-};
-#define TABLES (sizeof(tables) / sizeof(tables[0]))
 #define BUFFER 2048
-#define RSP_NUMBER 4
-
-/* One way to write a row's instruction. */
-struct form {
-	const struct fpu_row *row;
-	u16 msize, gsize; /* of memory and general register operands, bytes; 0 if there is none */
-	bool imm;
-};
 
 /* One run: what went in, and what came out on both sides. */
 struct trial {
 	const struct form *form;
-	u8 code[16];
-	unsigned len;
-	struct op ops[2];
-	ZydisDecodedInstruction insn;
+	struct made made;
 	struct native_state in, native, ours;
 	unsigned native_vector, our_vector;
 	u8 mem_in[BUFFER], mem_native[BUFFER], mem_ours[BUFFER];
@@ -47,135 +31,6 @@ static u8 buffer[BUFFER] __attribute__((aligned(4096)));
 static struct cpu *cpu;
 static bool verbose, host_pointers;
 static unsigned failures;
-
-/* Instructions. */
-static ZydisRegister gpr_of(unsigned size, unsigned n)
-{
-	static const ZydisRegisterClass class[9] = {
-		[1] = ZYDIS_REGCLASS_GPR8, [2] = ZYDIS_REGCLASS_GPR16, [4] = ZYDIS_REGCLASS_GPR32, [8] = ZYDIS_REGCLASS_GPR64,
-	};
-
-	/* Zydis numbers the low bytes AL..BL, AH..BH, SPL.. */
-	if (size == 1)
-		return n < 4 ? ZYDIS_REGISTER_AL + n : n < 8 ? ZYDIS_REGISTER_AH + n - 4 : ZYDIS_REGISTER_R8B + n - 8;
-	return ZydisRegisterEncode(class[size], (u8)n);
-}
-
-static unsigned gpr_number(void)
-{
-	unsigned n;
-
-	do
-		n = rnd_below(16);
-	while (n == RSP_NUMBER);
-	return n;
-}
-
-static void fill_operand(ZydisEncoderOperand *e, unsigned kind, const struct form *f, bool second, bool st0)
-{
-	unsigned gsize = f->gsize;
-
-	e->type = ZYDIS_OPERAND_TYPE_REGISTER;
-	switch (kind) {
-	case K_X:
-		e->reg.value = ZYDIS_REGISTER_XMM0 + rnd_below(16);
-		break;
-	case K_Y:
-		e->reg.value = ZYDIS_REGISTER_MM0 + rnd_below(8);
-		break;
-	case K_S:
-		e->reg.value = ZYDIS_REGISTER_ST0 + (st0 ? 0 : rnd_below(8));
-		break;
-	case K_G:
-		/* CRC32 has a wide destination whatever its source. */
-		if (f->row->mnem == ZYDIS_MNEMONIC_CRC32 && !second)
-			gsize = gsize == 8 || f->msize == 8 ? 8 : 4;
-		e->reg.value = f->row->mnem == ZYDIS_MNEMONIC_FNSTSW ? ZYDIS_REGISTER_AX : gpr_of(gsize, gpr_number());
-		break;
-	case K_M:
-		e->type = ZYDIS_OPERAND_TYPE_MEMORY;
-		e->mem.base = gpr_of(8, gpr_number());
-		e->mem.displacement = rnd_below(3) ? (s8)rnd() : (s32)rnd_below(100000);
-		e->mem.size = f->msize;
-		break;
-	case K_I:
-		e->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-		e->imm.u = (u8)rnd();
-		break;
-	}
-}
-
-static bool encode(const struct form *f, u8 *code, unsigned *len)
-{
-	ZydisEncoderRequest q = { .machine_mode = ZYDIS_MACHINE_MODE_LONG_64, .mnemonic = f->row->mnem,
-				  .allowed_encodings = ZYDIS_ENCODABLE_ENCODING_LEGACY };
-	unsigned kinds[2] = { f->row->shape >> 4, f->row->shape & 15 };
-	bool first_st0 = rnd() & 1;
-	ZyanUSize n = ZYDIS_MAX_INSTRUCTION_LENGTH;
-
-	for (unsigned i = 0; i < 2 && kinds[i]; i++, q.operand_count++) {
-		/* x87: one of two registers is ST(0); which one may be the mnemonic's choice. */
-		bool st0 = kinds[1] && (i == 0) == first_st0;
-
-		fill_operand(&q.operands[i], kinds[i], f, i == 1, st0);
-	}
-	if (f->imm) {
-		q.operands[q.operand_count].type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-		q.operands[q.operand_count++].imm.u = (u8)rnd();
-	}
-	if (!ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, code, &n)))
-		return false;
-	*len = (unsigned)n;
-	return true;
-}
-
-/* Encodes and lowers; only the form's own row counts. */
-static bool make(struct trial *t)
-{
-	return encode(t->form, t->code, &t->len) && double_lower(cpu, t->code, t->len, &t->ops[0], &t->insn) &&
-	       t->ops[0].fn == t->form->row->fn;
-}
-
-static bool possible(struct trial *t, const struct form *f)
-{
-	t->form = f;
-	for (unsigned i = 0; i < 40; i++)
-		if (make(t))
-			return true;
-	return false;
-}
-
-static bool is_fx(unsigned mnem)
-{
-	return mnem == ZYDIS_MNEMONIC_FXSAVE || mnem == ZYDIS_MNEMONIC_FXSAVE64 || mnem == ZYDIS_MNEMONIC_FXRSTOR ||
-	       mnem == ZYDIS_MNEMONIC_FXRSTOR64;
-}
-
-/* All ways that the encoder accepts. */
-static unsigned forms_of(struct trial *t, const struct fpu_row *row, struct form *out)
-{
-	static const u16 sizes[] = { 1, 2, 4, 8, 10, 14, 16, 28, 94, 108, 512 };
-	bool m = row->shape >> 4 == K_M || (row->shape & 15) == K_M, g = row->shape >> 4 == K_G || (row->shape & 15) == K_G;
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < (m ? sizeof(sizes) / sizeof(sizes[0]) : 1); i++) {
-		for (unsigned gsize = g; gsize <= (g ? 8 : 0); gsize *= 2) {
-			for (unsigned imm = 0; imm < 2; imm++) {
-				struct form f = { row, m ? sizes[i] : 0, (u16)gsize, imm };
-
-				if ((row->msize && m && row->msize != f.msize) || !possible(t, &f))
-					continue;
-				/* The encoder takes any size for FXSAVE and FXRSTOR. */
-				if (f.msize != 512 && row->shape == SHAPE1(M) && is_fx(row->mnem))
-					continue;
-				out[n++] = f;
-			}
-			if (!g)
-				break;
-		}
-	}
-	return n;
-}
 
 /* States. */
 static u32 random_mxcsr(void)
@@ -229,11 +84,11 @@ static void random_memory(struct trial *t, unsigned at)
 			rnd_vector(t->mem_in + at + i, 16);
 	if (t->form->msize == 10 && rnd_below(4))
 		rnd_x87((u64 *)(t->mem_in + at), (u16 *)(t->mem_in + at + 8));
-	if (t->insn.mnemonic == ZYDIS_MNEMONIC_FBLD && rnd_below(4))
+	if (t->made.insn.mnemonic == ZYDIS_MNEMONIC_FBLD && rnd_below(4))
 		for (unsigned i = 0; i < 9; i++)
 			t->mem_in[at + i] = (u8)(rnd_below(10) << 4 | rnd_below(10));
 	/* Reserved bits of MXCSR are refused: rarely. */
-	if (t->insn.mnemonic == ZYDIS_MNEMONIC_LDMXCSR && rnd_below(8))
+	if (t->made.insn.mnemonic == ZYDIS_MNEMONIC_LDMXCSR && rnd_below(8))
 		t->mem_in[at + 2] = t->mem_in[at + 3] = 0;
 	if (t->form->msize == 512 && rnd_below(8))
 		t->mem_in[at + 26] = t->mem_in[at + 27] = 0;
@@ -245,7 +100,7 @@ static void random_memory(struct trial *t, unsigned at)
 static void randomize(struct trial *t)
 {
 	unsigned at = random_offset();
-	struct op *o = &t->ops[0];
+	struct op *o = &t->made.ops[0];
 
 	random_fx(&t->in.fx);
 	for (unsigned i = 0; i < 16; i++)
@@ -305,13 +160,13 @@ static void from_cpu(struct native_state *s)
 static void run_both(struct trial *t)
 {
 	memcpy(buffer, t->mem_in, BUFFER);
-	t->native_vector = native_run(t->code, t->len, &t->in, &t->native);
+	t->native_vector = native_run(t->made.code, t->made.len, &t->in, &t->native);
 	memcpy(t->mem_native, buffer, BUFFER);
 
 	memcpy(buffer, t->mem_in, BUFFER);
 	to_cpu(&t->in);
 	double_tlb(cpu, buffer, rnd() & 1);
-	t->our_vector = double_run(cpu, t->ops);
+	t->our_vector = double_run(cpu, t->made.ops);
 	from_cpu(&t->ours);
 	memcpy(t->mem_ours, buffer, BUFFER);
 }
@@ -368,10 +223,10 @@ static bool compare(struct trial *t)
 
 static void print_trial(const struct trial *t)
 {
-	printf("  %s dst %u src %u imm %02x msize %u:", ZydisMnemonicGetString(t->insn.mnemonic), t->ops[0].dst, t->ops[0].src,
-	       t->ops[0].aux, t->form->msize);
-	for (unsigned i = 0; i < t->len; i++)
-		printf(" %02x", t->code[i]);
+	printf("  %s dst %u src %u imm %02x msize %u:", ZydisMnemonicGetString(t->made.insn.mnemonic), t->made.ops[0].dst, t->made.ops[0].src,
+	       t->made.ops[0].aux, t->form->msize);
+	for (unsigned i = 0; i < t->made.len; i++)
+		printf(" %02x", t->made.code[i]);
 	printf("  fcw %04x fsw %04x mxcsr %04x\n", t->in.fx.fcw, t->in.fx.fsw, t->in.fx.mxcsr);
 }
 
@@ -381,7 +236,7 @@ static void test_form(struct trial *t, const struct form *f, unsigned runs)
 
 	t->form = f;
 	for (unsigned i = 0; i < runs; i++) {
-		while (i % 4 == 0 && !make(t))
+		while (i % 4 == 0 && !form_make(cpu, f, &t->made))
 			;
 		randomize(t);
 		run_both(t);
@@ -415,7 +270,7 @@ static bool pointers_comparable(void)
 int main(int argc, char **argv)
 {
 	static struct trial trial;
-	struct form forms[64];
+	struct form forms[FORMS_MAX];
 	unsigned runs = 2000, total = 0, rows = 0;
 	const char *only = NULL;
 	u64 seed = 1;
@@ -438,24 +293,21 @@ int main(int argc, char **argv)
 	rnd_seed(seed);
 	cpu = double_new();
 	host_pointers = pointers_comparable();
-	for (unsigned i = 0; i < TABLES; i++) {
-		for (const struct fpu_row *r = tables[i]; r->mnem; r++) {
-			unsigned n;
+	for (const struct fpu_row *r; (r = form_row(rows)) != NULL; rows++) {
+		unsigned n;
 
-			if (only && strcmp(only, ZydisMnemonicGetString(r->mnem)))
-				continue;
-			n = forms_of(&trial, r, forms);
-			if (!n) {
-				printf("%s shape %02x: no encoding reaches this row\n", ZydisMnemonicGetString(r->mnem), r->shape);
-				failures++;
-			}
-			for (unsigned k = 0; k < n; k++)
-				test_form(&trial, &forms[k], runs);
-			total += n;
-			rows++;
+		if (only && strcmp(only, ZydisMnemonicGetString(r->mnem)))
+			continue;
+		n = forms_of(cpu, r, forms);
+		if (!n) {
+			printf("%s shape %02x: no encoding reaches this row\n", ZydisMnemonicGetString(r->mnem), r->shape);
+			failures++;
 		}
+		for (unsigned k = 0; k < n; k++)
+			test_form(&trial, &forms[k], runs);
+		total += n;
 	}
 	printf("silicon: %u rows, %u forms, %u failed%s\n", rows, total, failures,
 	       host_pointers ? "" : " (FIP, FDP, FOP not compared on this host)");
-	return failures || !rows;
+	return failures || !total;
 }
