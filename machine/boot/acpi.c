@@ -7,6 +7,7 @@
 #include "machine/boot/image.h"
 #include "machine/core/machine.h"
 #include "machine/dev/ioapic.h"
+#include "machine/dev/pci.h"
 #include "machine/dev/pm.h"
 
 #define HEADER 36
@@ -29,7 +30,7 @@
 #define LATENCY_NONE 0xfff /* of C2 and C3: there are none */
 
 #define PCI_HOLE_FIRST 0xc0000000u
-#define PCI_HOLE_LAST  0xfebfffffu
+#define PCI_HOLE_LAST  0xdfffffffu /* the memory-mapped configuration space follows */
 
 struct table {
 	u8 bytes[AML_MAX + HEADER];
@@ -121,6 +122,18 @@ static void pci_root(struct aml *a)
 	aml_close(a, device);
 }
 
+/* Linux uses memory-mapped configuration only where the board reserves it. */
+static void board_resources(struct aml *a)
+{
+	unsigned device = aml_device(a, "MBRD"), crs;
+
+	device_id(a, "PNP0C02", 0);
+	crs = aml_resources(a);
+	aml_memory(a, PCI_ECAM_BASE, PCI_ECAM_SIZE);
+	aml_resources_close(a, crs);
+	aml_close(a, device);
+}
+
 static u64 write_dsdt(struct machine *m, u64 *at)
 {
 	struct aml a = { .n = 0 };
@@ -136,6 +149,7 @@ static u64 write_dsdt(struct machine *m, u64 *at)
 	aml_close(&a, mark);
 	mark = aml_scope(&a, "\\_SB_");
 	pci_root(&a);
+	board_resources(&a);
 	legacy_device(&a, "COM1", "PNP0501", 1, 0x3f8, 8, 4);
 	legacy_device(&a, "COM2", "PNP0501", 2, 0x2f8, 8, 3);
 	legacy_device(&a, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
@@ -235,6 +249,17 @@ static u64 write_madt(struct machine *m, u64 *at)
 	return finish(m, &t, at);
 }
 
+static u64 write_mcfg(struct machine *m, u64 *at)
+{
+	struct table t;
+
+	begin(&t, "MCFG", 1);
+	put(&t, 0, 8);
+	put(&t, PCI_ECAM_BASE, 8);
+	put(&t, 0, 8); /* segment 0, buses 0 to 0 */
+	return finish(m, &t, at);
+}
+
 static void write_rsdp(struct machine *m, u64 at, u64 xsdt)
 {
 	u8 rsdp[36] = "RSD PTR ";
@@ -252,11 +277,13 @@ u64 acpi_build(struct machine *m)
 {
 	u64 at = BIOS_BASE + 64, facs = write_facs(m, &at), dsdt = write_dsdt(m, &at);
 	u64 fadt = write_fadt(m, dsdt, facs, &at), madt = write_madt(m, &at);
+	u64 mcfg = write_mcfg(m, &at);
 	struct table t;
 
 	begin(&t, "XSDT", 1);
 	put(&t, fadt, 8);
 	put(&t, madt, 8);
+	put(&t, mcfg, 8);
 	write_rsdp(m, BIOS_BASE, finish(m, &t, &at));
 	return BIOS_BASE;
 }

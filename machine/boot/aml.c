@@ -143,6 +143,15 @@ void aml_io(struct aml *a, u16 base, u8 length)
 	put(a, length, 1);
 }
 
+void aml_memory(struct aml *a, u32 base, u32 length)
+{
+	put(a, 0x86, 1);
+	put(a, 9, 2);
+	put(a, 1, 1); /* read-write */
+	put(a, base, 4);
+	put(a, length, 4);
+}
+
 void aml_irq(struct aml *a, unsigned irq)
 {
 	put(a, 0x22, 1);

@@ -32,6 +32,7 @@ void aml_io(struct aml *a, u16 base, u8 length);
 void aml_irq(struct aml *a, unsigned irq);
 void aml_bus_range(struct aml *a, u16 first, u16 last);
 void aml_io_window(struct aml *a, u16 first, u16 last);
+void aml_memory(struct aml *a, u32 base, u32 length);
 void aml_memory_window(struct aml *a, u32 first, u32 last);
 
 #endif

@@ -18,17 +18,10 @@
 #define REG_LATENCY 0x0c
 #define REG_LINE 0x3c
 
-/* Bus, device and function 0 is all there is. */
-static bool selected(const struct pci *p)
+/* Registers of the host bridge, by dword. */
+static u32 bridge_read(const struct pci *p, unsigned reg)
 {
-	return (p->r.address & ADDRESS_ENABLE) && !(p->r.address & 0xffff00);
-}
-
-static u32 config_dword(const struct pci *p)
-{
-	if (!selected(p))
-		return ~0u;
-	switch (p->r.address & 0xfc) {
+	switch (reg) {
 	case REG_ID: return HOST_BRIDGE_ID;
 	case REG_COMMAND: return p->r.command;
 	case REG_CLASS: return HOST_BRIDGE_CLASS;
@@ -38,18 +31,41 @@ static u32 config_dword(const struct pci *p)
 	return 0;
 }
 
-static void config_write(struct pci *p, unsigned shift, unsigned size, u32 value)
+/* size bytes at reg + byte. */
+static void bridge_write(struct pci *p, unsigned reg, unsigned byte, unsigned size, u32 value)
 {
-	u32 mask = (size == 4 ? ~0u : (1u << size * 8) - 1) << shift;
-	u32 v = (config_dword(p) & ~mask) | (value << shift & mask);
+	u32 mask = (size >= 4 ? ~0u : (1u << size * 8) - 1) << byte * 8;
+	u32 v = (bridge_read(p, reg) & ~mask) | (value << byte * 8 & mask);
 
-	if (!selected(p))
-		return;
-	switch (p->r.address & 0xfc) {
+	switch (reg) {
 	case REG_COMMAND: p->r.command = v & COMMAND_WRITABLE; break;
 	case REG_LATENCY: p->r.latency = (u8)(v >> 8); break;
 	case REG_LINE: p->r.line = (u8)v; break;
 	}
+}
+
+/* Bus, device and function 0 is all there is. */
+static bool selected(const struct pci *p)
+{
+	return (p->r.address & ADDRESS_ENABLE) && !(p->r.address & 0xffff00);
+}
+
+/* A function's 4 KiB of memory-mapped configuration space; what is absent reads as ones. */
+static u64 ecam_read(void *dev, struct cpu *cpu, u64 offset, unsigned size)
+{
+	const struct pci *p = dev;
+
+	if (offset >= 0x100)
+		return offset < 0x1000 ? 0 : ~0ull; /* no extended capabilities */
+	return bridge_read(p, offset & 0xfc) >> (offset & 3) * 8;
+}
+
+static void ecam_write(void *dev, struct cpu *cpu, u64 offset, unsigned size, u64 value)
+{
+	struct pci *p = dev;
+
+	if (offset < 0x100)
+		bridge_write(p, offset & 0xfc, offset & 3, size, (u32)value);
 }
 
 /* Bit 2 rising resets the processor, "hard" or not. */
@@ -65,7 +81,7 @@ static u32 pci_read(void *dev, struct cpu *cpu, u16 port, unsigned size)
 	const struct pci *p = dev;
 
 	if (port >= CONFIG_DATA)
-		return config_dword(p) >> (port & 3) * 8;
+		return selected(p) ? bridge_read(p, p->r.address & 0xfc) >> (port & 3) * 8 : ~0u;
 	if (port == CONFIG_ADDRESS && size == 4)
 		return p->r.address;
 	return port == CONFIG_RESET && size == 1 ? p->r.reset : ~0u;
@@ -75,8 +91,8 @@ static void pci_write(void *dev, struct cpu *cpu, u16 port, unsigned size, u32 v
 {
 	struct pci *p = dev;
 
-	if (port >= CONFIG_DATA)
-		config_write(p, (port & 3) * 8, size, value);
+	if (port >= CONFIG_DATA && selected(p))
+		bridge_write(p, p->r.address & 0xfc, port & 3, size, value);
 	else if (port == CONFIG_ADDRESS && size == 4)
 		p->r.address = value & ~0x7f000003u;
 	else if (port == CONFIG_RESET && size == 1)
@@ -87,6 +103,7 @@ void pci_init(struct pci *p, struct machine *m)
 {
 	p->m = m;
 	bus_add_pio(m, CONFIG_ADDRESS, 8, pci_read, pci_write, p, "PCI configuration");
+	bus_add_mmio(m, PCI_ECAM_BASE, PCI_ECAM_SIZE, ecam_read, ecam_write, p, "PCI memory-mapped configuration");
 }
 
 void pci_snap(struct pci *p, struct snap *s)

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PCI configuration mechanism 1 (CF8H/CFCH) with a host bridge alone on bus 0, and the reset register CF9H. */
+/*
+ * PCI configuration by mechanism 1 (CF8H/CFCH) and memory-mapped (bus 0 only), with a host bridge alone on the bus; and the reset
+ * register CF9H.
+ */
 #ifndef OOH_MACHINE_DEV_PCI_H
 #define OOH_MACHINE_DEV_PCI_H
 
 #include "machine/core/types.h"
+
+#define PCI_ECAM_BASE 0xe0000000u
+#define PCI_ECAM_SIZE 0x100000u
 
 struct machine;
 struct snap;
