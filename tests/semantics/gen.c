@@ -195,8 +195,12 @@ static bool draw_bytes(struct maker *m, struct draw *d)
 	memcpy(d->bytes + n, tail, sizeof(d->bytes) - n);
 	if (!decode(m, d))
 		return false;
+	if ((m->classes & SEM_SSE) && d->insn.raw.disp.size == 8 && percent(m->r, 80)) {
+		d->bytes[d->insn.raw.disp.offset] &= 0xf0;
+		return decode(m, d);
+	}
 	if (d->insn.raw.disp.size >= 16) {
-		int32_t disp = (int32_t)below(m->r, 256) - 64;
+		int32_t disp = ((int32_t)below(m->r, 256) - 64) & (m->classes & SEM_SSE ? ~15 : ~0);
 		unsigned size = d->insn.raw.disp.size / 8u;
 
 		if (absolute(d)) {
@@ -237,14 +241,18 @@ static bool allowed_set(ZydisISASet set, unsigned classes)
 		return true;
 	case ZYDIS_ISA_SET_SSE:
 	case ZYDIS_ISA_SET_SSE2:
-	case ZYDIS_ISA_SET_SSE2MMX:
 	case ZYDIS_ISA_SET_SSE3:
 	case ZYDIS_ISA_SET_SSSE3:
-	case ZYDIS_ISA_SET_SSSE3MMX:
 	case ZYDIS_ISA_SET_SSE4:
+	case ZYDIS_ISA_SET_AES:
+	case ZYDIS_ISA_SET_PCLMULQDQ:
 	case ZYDIS_ISA_SET_SSE42:
-	case ZYDIS_ISA_SET_PENTIUMMMX:
 		return classes & SEM_SSE;
+	case ZYDIS_ISA_SET_SSE2MMX:
+	case ZYDIS_ISA_SET_SSSE3MMX:
+	case ZYDIS_ISA_SET_PENTIUMMMX:
+		/* An MMX instruction that faults may have changed TOP: not after x87 ones. */
+		return (classes & SEM_SSE) && !(classes & SEM_X87);
 	case ZYDIS_ISA_SET_X87:
 	case ZYDIS_ISA_SET_FCMOV:
 	case ZYDIS_ISA_SET_SSE3X87:
@@ -285,6 +293,8 @@ static bool allowed_mnemonic(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_RDRAND:
 	case ZYDIS_MNEMONIC_RDSEED:
 	case ZYDIS_MNEMONIC_INT3:
+	case ZYDIS_MNEMONIC_MASKMOVQ: /* with a mask of 0 it may fault or not */
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV: /* instruction pointers, opcode */
 	case ZYDIS_MNEMONIC_FLDENV:
@@ -552,6 +562,9 @@ void sem_initial_state(struct sem_rng *r, unsigned classes, struct sem_state *s)
 		else
 			s->gpr[i] = interesting(r);
 	}
+	for (unsigned i = 0; (classes & SEM_SSE) && i < 16; i++)
+		if (((POINTERS | indices) >> i & 1) && percent(r, 90))
+			s->gpr[i] &= ~15ull; /* most 16-byte operands must be aligned */
 	s->gpr[4] = SEM_DATA + SEM_PAGE + 8 * below(r, 256);
 	s->rflags = 0x202 | (sem_random(r) & STATUS_FLAGS) | (percent(r, 15) ? 0x400 : 0);
 	s->rip = SEM_CODE;
