@@ -175,9 +175,15 @@ static int memory_type(const struct hv *hv, uint64_t base, uint64_t size)
 
 /* ---- building ---- */
 
-static uint64_t leaf_entry(uint64_t base, int level, int type)
+static uint64_t leaf_entry(const struct hv *hv, uint64_t base, int level, int type)
 {
-	return base | EPT_LEAF_FLAGS | ((uint64_t)type << EPT_MT_SHIFT) | (level > 1 ? EPT_PS : 0);
+	uint64_t flags = EPT_LEAF_FLAGS | ((uint64_t)type << EPT_MT_SHIFT);
+
+	if (level > 1)
+		flags |= EPT_PS;
+	if (hv_is_ram(hv, base, level_size(level)))
+		flags |= EPT_SW_RAM;
+	return base | flags;
 }
 
 /* The entry that maps the whole region of this level, or 0 if it needs a table. */
@@ -190,7 +196,7 @@ static uint64_t try_leaf(const struct hv *hv, uint64_t base, int level)
 	if (holds_ours(hv, base, level_size(level)))
 		return level == 2 ? hv->hole_table | EPT_RWX : 0;
 	type = memory_type(hv, base, level_size(level));
-	return type < 0 ? 0 : leaf_entry(base, level, type);
+	return type < 0 ? 0 : leaf_entry(hv, base, level, type);
 }
 
 uint64_t hv_ept_map(struct hv *hv, uint64_t gpa)
@@ -263,40 +269,59 @@ static bool split_leaf(struct hv *hv, uint64_t *entry, int level)
 	return true;
 }
 
-static uint64_t *small_leaf(struct hv *hv, uint64_t gpa)
-{
-	int level;
-	uint64_t *entry = walk(hv, gpa, &level);
-
-	for (; level > 1; entry = walk(hv, gpa, &level))
-		if (!split_leaf(hv, entry, level))
-			return NULL;
-	return entry;
-}
-
-int hv_ept_arm(struct hv *hv, uint64_t frame)
+/* The leaf of a frame of the guest's RAM, and its level; NULL if it is not one. */
+static uint64_t *frame_leaf(const struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame, int *level)
 {
 	hv_gpa gpa = { frame << PAGE_SHIFT_4K };
 	uint64_t *entry;
 
-	if (frame >> (64 - PAGE_SHIFT_4K) || !hv_guest_owns(hv, gpa, HV_PAGE_SIZE))
+	if (frame >= hv->phys_limit >> PAGE_SHIFT_4K)
+		return NULL;
+	*level = 1;
+	if (cursor->table && frame / PAGE_TABLE_ENTRIES == cursor->region)
+		entry = &cursor->table[frame % PAGE_TABLE_ENTRIES];
+	else
+		entry = walk(hv, gpa.value, level);
+	if (!(*entry & EPT_SW_RAM) && !hv_guest_owns(hv, gpa, HV_PAGE_SIZE))
+		return NULL;
+	return entry;
+}
+
+static uint64_t *split_to_4k(struct hv *hv, uint64_t *entry, uint64_t frame, int level)
+{
+	while (level > 1) {
+		if (!split_leaf(hv, entry, level))
+			return NULL;
+		entry = walk(hv, frame << PAGE_SHIFT_4K, &level);
+	}
+	return entry;
+}
+
+int hv_ept_arm(struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame)
+{
+	int level;
+	uint64_t *entry = frame_leaf(hv, cursor, frame, &level);
+
+	if (!entry)
 		return OOH_HC_EFAULT;
-	entry = small_leaf(hv, gpa.value);
+	entry = split_to_4k(hv, entry, frame, level);
 	if (!entry)
 		return OOH_HC_ENOMEM;
+	cursor->table = entry - frame % PAGE_TABLE_ENTRIES;
+	cursor->region = frame / PAGE_TABLE_ENTRIES;
 	if (__atomic_fetch_and(entry, ~EPT_D, __ATOMIC_SEQ_CST) & EPT_D)
 		hv->armed++;
 	return 0;
 }
 
-int hv_ept_disarm(struct hv *hv, uint64_t frame)
+/* A large leaf is dirty already: setting its flag changes nothing. */
+int hv_ept_disarm(struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame)
 {
-	hv_gpa gpa = { frame << PAGE_SHIFT_4K };
-	uint64_t *entry;
+	int level;
+	uint64_t *entry = frame_leaf(hv, cursor, frame, &level);
 
-	if (frame >> (64 - PAGE_SHIFT_4K) || !hv_guest_owns(hv, gpa, HV_PAGE_SIZE))
+	if (!entry)
 		return OOH_HC_EFAULT;
-	entry = hv_ept_leaf(hv, gpa.value); /* a large leaf is dirty already: setting its flag changes nothing */
 	if (!(__atomic_fetch_or(entry, EPT_D, __ATOMIC_SEQ_CST) & EPT_D) && hv->armed)
 		hv->armed--;
 	return 0;

@@ -9,7 +9,8 @@
 #include "core/hv.h"
 
 /* Software bits of our entries: ignored by the CPU in an entry that points to a table (SDM 3C tables 29-2, 29-4). */
-#define EPT_SW_SPLIT BIT64(52) /* the table below was made from a leaf of this size, and can be one again */
+#define EPT_SW_SPLIT BIT64(52) /* of a table: it was made from a leaf of this size, and can be one again */
+#define EPT_SW_RAM   BIT64(53) /* of a leaf: all of it is RAM of the guest, no need to look further */
 
 /* Returns the physical address of a zeroed page, or 0. With spare false, leaves the reserve for late MMIO alone. */
 uint64_t hv_page_alloc(struct hv *hv, bool spare);
@@ -29,9 +30,15 @@ uint64_t hv_ept_map(struct hv *hv, uint64_t gpa);
 /* The leaf entry for gpa, or NULL if nothing is mapped there. */
 uint64_t *hv_ept_leaf(const struct hv *hv, uint64_t gpa);
 
+/* The page table used last; frames in a list are often neighbours. Good as long as hv.lock is held. */
+struct hv_ept_cursor {
+	uint64_t *table; /* NULL: none yet */
+	uint64_t region; /* its frames, divided by 512 */
+};
+
 /* Each returns 0 or OOH_HC_E*; the caller holds hv.lock. */
-int hv_ept_arm(struct hv *hv, uint64_t frame);
-int hv_ept_disarm(struct hv *hv, uint64_t frame);
+int hv_ept_arm(struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame);
+int hv_ept_disarm(struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame);
 void hv_ept_reset(struct hv *hv);
 
 #endif

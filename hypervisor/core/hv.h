@@ -88,7 +88,7 @@ struct hv {
 	uint64_t cr3;          /* [c] */
 	uint64_t eptp;         /* [c] */
 	uint64_t leave_rip;    /* [c] guest-virtual address of the loader's VMCALL */
-	uint64_t phys_limit;   /* [c] first address beyond MAXPHYADDR */
+	uint64_t phys_limit;   /* [c] first address beyond MAXPHYADDR or EPT's reach */
 	uint64_t hole_page;    /* [c] 4 KiB of 0xff, which the guest sees in place of our memory */
 	uint64_t hole_table;   /* [c] an EPT page table full of it */
 	uint64_t memory;       /* [c] bytes kept */

@@ -70,9 +70,12 @@ static int64_t call_set_ring(hv_gpa gpa)
 
 /* ---- ARM, DISARM ---- */
 
-static int64_t for_each_frame(hv_gpa list, uint64_t count, int (*change)(struct hv *hv, uint64_t frame))
+typedef int (*hv_ept_change)(struct hv *hv, struct hv_ept_cursor *cursor, uint64_t frame);
+
+static int64_t for_each_frame(hv_gpa list, uint64_t count, hv_ept_change change)
 {
 	const uint64_t *frames = hv_virt(&hv, list.value);
+	struct hv_ept_cursor cursor = { 0 };
 	int64_t ret;
 
 	if (count > MAX_LIST)
@@ -84,7 +87,7 @@ static int64_t for_each_frame(hv_gpa list, uint64_t count, int (*change)(struct 
 	if (change == hv_ept_arm && !hv.ring.header)
 		ret = OOH_HC_ENORING;
 	for (uint64_t i = 0; i < count && !ret; i++)
-		ret = change(&hv, __atomic_load_n(&frames[i], __ATOMIC_RELAXED));
+		ret = change(&hv, &cursor, __atomic_load_n(&frames[i], __ATOMIC_RELAXED));
 	hv_unlock(&hv.lock);
 	return ret ? ret : (int64_t)count;
 }

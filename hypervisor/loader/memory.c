@@ -200,7 +200,7 @@ static void fill_msr_bitmap(struct ooh_setup *s)
 
 static void read_machine(struct hv *hv)
 {
-	hv->phys_limit = 1ull << (cpuid_eax(0x80000008) & 0xff);
+	hv->phys_limit = 1ull << min(cpuid_eax(0x80000008) & 0xff, 48u); /* what 4 levels of EPT reach */
 	hv->has_1g = !!(ooh_rdmsr(IA32_VMX_EPT_VPID_CAP) & EPT_CAP_1G);
 	ooh_read_ram(hv);
 	ooh_read_mtrrs(hv);

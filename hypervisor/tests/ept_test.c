@@ -228,12 +228,14 @@ static void test_large_leaves(void **state)
 static void test_arm_and_reset(void **state)
 {
 	static uint64_t armed[64];
+	struct hv_ept_cursor cursor = { 0 };
 
 	(void)state;
 	for (int round = 0; round < 100; round++) {
 		uint64_t free_before, page;
 
 		make_machine();
+		cursor.table = NULL;
 		map_all();
 		free_before = hv.pool.count;
 		for (int i = 0; i < 64; i++) {
@@ -241,16 +243,18 @@ static void test_arm_and_reset(void **state)
 			hv_gpa gpa = { page };
 
 			armed[i] = hv_guest_owns(&hv, gpa, HV_PAGE_SIZE) ? page : SPAN;
-			assert_int_equal(hv_ept_arm(&hv, page >> 12), armed[i] == SPAN ? OOH_HC_EFAULT : 0);
+			assert_int_equal(hv_ept_arm(&hv, &cursor, page >> 12), armed[i] == SPAN ? OOH_HC_EFAULT : 0);
 		}
 		for (int i = 0; i < 64; i++)
 			if (armed[i] != SPAN) {
 				check_page(armed[i], 0);
 				assert_int_equal(leaf_size(armed[i]), 4096);
-				assert_int_equal(hv_ept_disarm(&hv, armed[i] >> 12), 0);
+				assert_int_equal(hv_ept_disarm(&hv, &cursor, armed[i] >> 12), 0);
 				check_page(armed[i], 1);
-				hv_ept_arm(&hv, armed[i] >> 12);
+				hv_ept_arm(&hv, &cursor, armed[i] >> 12);
 			}
+		for (uint64_t i = 0; i < 3; i++)
+			assert_int_equal(hv_ept_arm(&hv, &cursor, i == 0 ? POOL_AT >> 12 : ~0ull >> (i * 12)), OOH_HC_EFAULT);
 		for (int i = 0; i < 200; i++) {
 			int is_armed = 0;
 
@@ -273,6 +277,7 @@ static void test_arm_and_reset(void **state)
 static void test_pool_runs_out(void **state)
 {
 	uint64_t frame = (5ull << 30) >> 12, count = 0;
+	struct hv_ept_cursor cursor = { 0 };
 	int ret = 0;
 
 	(void)state;
@@ -281,7 +286,7 @@ static void test_pool_runs_out(void **state)
 	map_all();
 	hv.pool.reserve = hv.pool.count - 10;
 	for (; !ret && count < 100; count++)
-		ret = hv_ept_arm(&hv, frame + count * 512);
+		ret = hv_ept_arm(&hv, &cursor, frame + count * 512);
 	assert_int_equal(ret, OOH_HC_ENOMEM);
 	assert_true(count >= 9 && count <= 11);
 	assert_int_equal(hv_ept_map(&hv, 200ull << 30) != 0, 1); /* the reserve is for this */

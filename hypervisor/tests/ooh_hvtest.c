@@ -677,6 +677,53 @@ static void test_info(void)
 	claim(words[1] == OOH_HC_VERSION && words[2] == 0xeeeeeeee, "fills 8 bytes");
 }
 
+/* ---- figures, not claims ---- */
+
+static u64 cycles_of_cpuid(void)
+{
+	u64 start = rdtsc_ordered();
+
+	cpuid_eax(0);
+	return rdtsc_ordered() - start;
+}
+
+static u64 cycles_of_call(unsigned int nr, u64 a, u64 b)
+{
+	u64 start = rdtsc_ordered();
+
+	ooh_hypercall(nr, a, b, 0);
+	return rdtsc_ordered() - start;
+}
+
+/* 512 stores, one a page: with none armed, then armed, where the last ones may be flushed out by a full log. */
+static u64 cycles_of_stores(void)
+{
+	u64 start = rdtsc_ordered();
+
+	store_many(512);
+	return rdtsc_ordered() - start;
+}
+
+static void show_costs(void)
+{
+	u64 plain, armed;
+
+	set_ring(8192);
+	memcpy(list, frames, PAGE_SIZE);
+	store_many(512);
+	plain = cycles_of_stores();
+	pr_info("# cycles: CPUID %llu, empty DRAIN %llu\n", cycles_of_cpuid(), cycles_of_call(OOH_HC_DRAIN, 0, 0));
+	pr_info("# cycles: ARM of 512, splitting %llu\n", cycles_of_call(OOH_HC_ARM, virt_to_phys(list), 512));
+	drain(OOH_DRAIN_FLUSH);
+	armed = cycles_of_stores();
+	pr_info("# cycles: 512 stores %llu, armed %llu; DRAIN %llu\n", plain, armed, cycles_of_call(OOH_HC_DRAIN, 0, 0));
+	pr_info("# cycles: ARM of 512 again %llu, DRAIN with FLUSH %llu\n", cycles_of_call(OOH_HC_ARM, virt_to_phys(list), 512),
+		cycles_of_call(OOH_HC_DRAIN, OOH_DRAIN_FLUSH, 0));
+	pr_info("# cycles: RESET %llu\n", cycles_of_call(OOH_HC_RESET, 0, 0));
+	drain(OOH_DRAIN_FLUSH);
+	ooh_hypercall(OOH_HC_SET_RING, 0, 0, 0);
+}
+
 static void show_exits(void)
 {
 	const struct ooh_hv_info *i = info();
@@ -701,6 +748,7 @@ static void test_active(void)
 	test_overflow();
 	test_reset();
 	test_storm();
+	show_costs();
 	show_exits();
 }
 
