@@ -154,10 +154,10 @@ static unsigned put_sse_opcode(struct sem_rng *r, uint8_t *b)
 		b[n++] = (uint8_t)(PICK(r, row) | below(r, 16));
 	} else if (k < 88) {
 		b[n++] = 0x38;
-		b[n++] = (uint8_t)below(r, 0x42);
+		b[n++] = (uint8_t)(percent(r, 12) ? 0xdb + below(r, 5) : below(r, 0x42));
 	} else {
 		b[n++] = 0x3a;
-		b[n++] = (uint8_t)(below(r, 2) ? 8 + below(r, 16) : 0x40 + below(r, 0x24));
+		b[n++] = (uint8_t)(percent(r, 6) ? 0xdf : below(r, 2) ? 8 + below(r, 16) : 0x40 + below(r, 0x24));
 	}
 	return n;
 }
