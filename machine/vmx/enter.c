@@ -23,7 +23,9 @@ static void load_control_registers(struct cpu *c)
 	c->cr4 = VMCS(c, GUEST_CR4);
 	if (!vmx_entry_ctl(c, VMENTRY_LOAD_DEBUG_CONTROLS))
 		return;
-	c->dr[7] = (VMCS(c, GUEST_DR7) & ~DR7_FIXED0) | DR7_FIXED1;
+	if (VMCS(c, GUEST_DR7) & DR7_ENABLES)
+		machine_unimplemented(c, NULL, "hardware breakpoints (guest DR7 = %llx)", (unsigned long long)VMCS(c, GUEST_DR7));
+	c->dr[7] = (VMCS(c, GUEST_DR7) & ~(DR7_FIXED0 | DR7_RTM)) | DR7_FIXED1;
 	c->debugctl = VMCS(c, GUEST_IA32_DEBUGCTL);
 }
 
