@@ -24,6 +24,8 @@
 #define FADT_NO_FIXED_RTC   (1u << 6)
 #define FADT_TMR_32BIT      (1u << 8)
 #define FADT_RESET_REG      (1u << 10)
+#define FADT_FLAGS \
+	(FADT_WBINVD | FADT_NO_PWR_BUTTON | FADT_NO_SLP_BUTTON | FADT_NO_FIXED_RTC | FADT_TMR_32BIT | FADT_RESET_REG)
 #define BOOT_LEGACY_DEVICES (1u << 0)
 #define BOOT_NO_VGA         (1u << 2)
 #define BOOT_NO_ASPM        (1u << 4)
@@ -90,7 +92,8 @@ static void device_id(struct aml *a, const char *id, unsigned uid)
 	aml_integer(a, uid);
 }
 
-static void legacy_device(struct aml *a, const char *name, const char *id, unsigned uid, u16 port, u8 ports, unsigned irq)
+static void legacy_device(struct aml *a, const char *name, const char *id, unsigned uid, u16 port, u8 ports,
+			  unsigned irq)
 {
 	unsigned device = aml_device(a, name), crs;
 
@@ -202,7 +205,7 @@ static u64 write_fadt(struct machine *m, u64 dsdt, u64 facs, u64 *at)
 	set(&t, 98, LATENCY_NONE, 2);
 	set(&t, 108, 0x32, 1); /* the RTC's century register */
 	set(&t, 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, 2);
-	set(&t, 112, FADT_WBINVD | FADT_NO_PWR_BUTTON | FADT_NO_SLP_BUTTON | FADT_NO_FIXED_RTC | FADT_TMR_32BIT | FADT_RESET_REG, 4);
+	set(&t, 112, FADT_FLAGS, 4);
 	set_gas(&t, 116, RESET_PORT, 8);
 	set(&t, 128, RESET_VALUE, 1);
 	set(&t, 140, dsdt, 8);

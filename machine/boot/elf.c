@@ -43,7 +43,8 @@ static bool zero_fill(struct machine *m, u64 at, u64 n)
 	return true;
 }
 
-static int load_segment(struct machine *m, const struct image *img, const struct segment_load *s, struct elf_result *out)
+static int load_segment(struct machine *m, const struct image *img, const struct segment_load *s,
+			struct elf_result *out)
 {
 	const void *data = image_at(img, s->offset, s->filesz);
 
@@ -65,13 +66,15 @@ static int load32(struct machine *m, const struct image *img, struct elf_result 
 	out->entry = eh->e_entry;
 	for (unsigned i = 0; i < eh->e_phnum; i++) {
 		const Elf32_Phdr *ph = image_at(img, eh->e_phoff + (u64)i * eh->e_phentsize, sizeof(*ph));
+		struct segment_load s;
 		int status;
 
 		if (!ph)
 			return image_error(img, "broken ELF program headers");
 		if (ph->p_type != PT_LOAD || !ph->p_memsz)
 			continue;
-		status = load_segment(m, img, &(struct segment_load){ ph->p_offset, ph->p_filesz, ph->p_memsz, ph->p_paddr }, out);
+		s = (struct segment_load){ ph->p_offset, ph->p_filesz, ph->p_memsz, ph->p_paddr };
+		status = load_segment(m, img, &s, out);
 		if (status)
 			return status;
 	}
@@ -85,13 +88,15 @@ static int load64(struct machine *m, const struct image *img, struct elf_result 
 	out->entry = eh->e_entry;
 	for (unsigned i = 0; i < eh->e_phnum; i++) {
 		const Elf64_Phdr *ph = image_at(img, eh->e_phoff + (u64)i * eh->e_phentsize, sizeof(*ph));
+		struct segment_load s;
 		int status;
 
 		if (!ph)
 			return image_error(img, "broken ELF program headers");
 		if (ph->p_type != PT_LOAD || !ph->p_memsz)
 			continue;
-		status = load_segment(m, img, &(struct segment_load){ ph->p_offset, ph->p_filesz, ph->p_memsz, ph->p_paddr }, out);
+		s = (struct segment_load){ ph->p_offset, ph->p_filesz, ph->p_memsz, ph->p_paddr };
+		status = load_segment(m, img, &s, out);
 		if (status)
 			return status;
 	}

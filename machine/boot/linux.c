@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Linux, by its 64-bit boot protocol (Documentation/x86/boot.rst, "64-bit Boot Protocol"; zero-page.rst): long mode with the first
- * 4 GiB mapped one to one, RSI = boot_params, entry at the protected-mode kernel + 200H, or at the entry of an ELF vmlinux.
+ * Linux, by its 64-bit boot protocol (Documentation/x86/boot.rst, "64-bit Boot Protocol"; zero-page.rst): long mode
+ * with the first 4 GiB mapped one to one, RSI = boot_params, entry at the protected-mode kernel + 200H, or at the
+ * entry of an ELF vmlinux.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,7 +102,7 @@ static int put_cmdline(struct machine *m, const struct machine_config *cfg, stru
 	if (max >= CMDLINE_ROOM)
 		max = CMDLINE_ROOM - 1;
 	if (n > max) {
-		fprintf(stderr, "ooh-machine: --append: longer than the kernel's %llu characters\n", (unsigned long long)max);
+		fprintf(stderr, "ooh-machine: --append: longer than the kernel's %" PRIu64 " characters\n", max);
 		return STATUS_USAGE;
 	}
 	guest_put(m, CMDLINE_AT, s, n + 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Source: Multiboot Specification version 0.6.96: sections 3.1 "OS image format", 3.2 "Machine state", 3.3 "Boot information format". */
+/*
+ * Source: Multiboot Specification version 0.6.96: sections 3.1 "OS image format", 3.2 "Machine state", 3.3 "Boot
+ * information format".
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +114,7 @@ static int load_image(struct machine *m, const struct image *img, struct elf_res
 
 static int put_module(struct machine *m, const struct machine_config *cfg, u64 after, struct mb_info *info)
 {
-	struct mb_module mod = { .start = (u32)((after + PAGE_OFFSET_MASK) & ~PAGE_OFFSET_MASK), .string = MODULE_NAME_AT };
+	struct mb_module mod = { .string = MODULE_NAME_AT };
 	struct image img;
 	bool ok;
 
@@ -119,6 +122,7 @@ static int put_module(struct machine *m, const struct machine_config *cfg, u64 a
 		return 0;
 	if (!image_open(&img, cfg->initrd))
 		return STATUS_ENVIRONMENT;
+	mod.start = (u32)((after + PAGE_OFFSET_MASK) & ~PAGE_OFFSET_MASK);
 	ok = guest_put(m, mod.start, img.data, img.size);
 	mod.end = (u32)(mod.start + img.size);
 	image_close(&img);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual time. Everything is counted in cycles of the TSC. A CPU runs on a budget: the cycles left until its next event. Each
- * block of instructions takes its cost from the budget when it is entered; faults give the rest back.
+ * Virtual time. Everything is counted in cycles of the TSC. A CPU runs on a budget: the cycles left until its next
+ * event. Each block of instructions takes its cost from the budget when it is entered; faults give the rest back.
  */
 #ifndef OOH_MACHINE_CORE_CLOCK_H
 #define OOH_MACHINE_CORE_CLOCK_H

@@ -62,7 +62,8 @@ static const char usage[] =
 "  --cpus N            processors (1)\n"
 "  --epoch SECONDS     what the real-time clock starts with, since 1970 (1767225600)\n"
 "  --seed N            of RDRAND, RDSEED and all else that looks random (1)\n"
-"  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell (broadwell)\n"
+"  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell\n"
+"                      (broadwell)\n"
 "\n"
 "Serial ports (0x3f8: --serial, default stdio; 0x2f8: --serial2, default null)\n"
 "  stdio               the terminal in raw mode; Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\n"
@@ -81,8 +82,8 @@ static const char usage[] =
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
-"Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not implemented;\n"
-"72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
+"Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not\n"
+"implemented; 72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
 
 static int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static int fail(const char *fmt, ...)
@@ -229,8 +230,8 @@ int config_parse(int argc, char **argv, struct machine_config *cfg)
 {
 	int id;
 
-	*cfg = (struct machine_config){ .ram = DEFAULT_RAM, .cpus = 1, .costs = "broadwell", .seed = 1, .epoch = DEFAULT_EPOCH,
-		.trace_from = CYCLES_NONE, .serial = { "stdio", "null" } };
+	*cfg = (struct machine_config){ .ram = DEFAULT_RAM, .cpus = 1, .costs = "broadwell", .seed = 1,
+		.epoch = DEFAULT_EPOCH, .trace_from = CYCLES_NONE, .serial = { "stdio", "null" } };
 	optind = 0; /* a full reset of getopt: tests parse many command lines */
 	while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		int status = id == '?' || id == ':' ? unknown_option(id, argv) : set_option(cfg, id, optarg);

@@ -8,12 +8,13 @@
 #define MACHINE_SERIALS 2
 
 struct machine_config {
-	const char *kernel, *initrd, *append; /* bzImage, vmlinux (ELF64) or Multiboot-1 ELF32; initrd is the module of the latter */
+	/* bzImage, vmlinux (ELF64) or Multiboot-1 image; initrd is the module of the latter */
+	const char *kernel, *initrd, *append;
 	u64 ram;             /* bytes */
 	unsigned cpus;
 	const char *costs;   /* cost table: "broadwell" */
 	u64 seed;
-	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input is there from the first cycle: deterministic) */
+	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input there from the first cycle) */
 	const char *serial[MACHINE_SERIALS];
 	const char *profile; /* file for --profile */
 	const char *stats;   /* file for --stats */

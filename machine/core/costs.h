@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an event costs, in cycles, by microarchitecture. costs.def: one row an event, one column a microarchitecture, each number
- * with its source or the word "assumed".
+ * What an event costs, in cycles, by microarchitecture. costs.def: one row an event, one column a microarchitecture,
+ * each number with its source or the word "assumed".
  */
 #ifndef OOH_MACHINE_CORE_COSTS_H
 #define OOH_MACHINE_CORE_COSTS_H

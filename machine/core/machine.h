@@ -64,8 +64,9 @@ static inline void stat_add(struct machine *m, enum counter k, u64 n)
 }
 
 /*
- * The machine's life: allocates and connects everything by the configuration (0, or a status with a line on stderr), and loads the
- * kernel or the snapshot. cfg must live as long as the machine; a resume overwrites in it what the snapshot decides.
+ * The machine's life: allocates and connects everything by the configuration (0, or a status with a line on stderr),
+ * and loads the kernel or the snapshot. cfg must live as long as the machine; a resume overwrites in it what the
+ * snapshot decides.
  */
 struct machine_config;
 int machine_init(struct machine *m, struct machine_config *cfg);

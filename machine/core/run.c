@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The machine's life: made, run, stopped. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -73,7 +74,7 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 	m->host_start_ns = host_ns();
 	m->costs = cost_table_find(cfg->costs);
 	if (!bus_init(m, cfg->ram)) {
-		fprintf(stderr, "ooh-machine: --ram %llu MiB: %s\n", (unsigned long long)(cfg->ram >> 20), strerror(errno));
+		fprintf(stderr, "ooh-machine: --ram %" PRIu64 "M: %s\n", cfg->ram >> 20, strerror(errno));
 		return STATUS_ENVIRONMENT;
 	}
 	if (oracle_init(m) != 0) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A snapshot is a directory of two files. `state`: a header, then records (name, length, bytes) in the order in which the rooms
- * name their state. `ram`: the contents of RAM, sparse where it is zero, and one page with the header's id, so that a `state`
- * and a `ram` of different snapshots are not taken for one. Both are replaced by renaming: a machine that runs from the old
- * files keeps them.
+ * A snapshot is a directory of two files. `state`: a header, then records (name, length, bytes) in the order in which
+ * the rooms name their state. `ram`: the contents of RAM, sparse where it is zero, and one page with the header's id,
+ * so that a `state` and a `ram` of different snapshots are not taken for one. Both are replaced by renaming: a
+ * machine that runs from the old files keeps them.
  */
 #define _GNU_SOURCE
 #include "machine/core/snapshot.h"
@@ -257,8 +257,8 @@ static u64 hash(const u8 *p, size_t n)
 int snapshot_save(struct machine *m, const char *dir)
 {
 	struct snap s = { .dir = dir };
-	struct header h = { .magic = MAGIC, .version = VERSION, .cpus = m->ncpus, .ram = m->bus.ram_size, .seed = m->cfg->seed,
-		.epoch = m->cfg->epoch, .block = m->snapshot_block };
+	struct header h = { .magic = MAGIC, .version = VERSION, .cpus = m->ncpus, .ram = m->bus.ram_size,
+		.seed = m->cfg->seed, .epoch = m->cfg->epoch, .block = m->snapshot_block };
 	int err;
 
 	if (mkdir(dir, 0777) != 0 && errno != EEXIST)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saving and resuming. Each room has one function `NAME_snap(m, s)` that names its state; the same function saves and restores,
- * so that the two cannot drift apart. RAM is a file of its own, mapped copy-on-write on resume.
+ * Saving and resuming. Each room has one function `NAME_snap(m, s)` that names its state; the same function saves and
+ * restores, so that the two cannot drift apart. RAM is a file of its own, mapped copy-on-write on resume.
  */
 #ifndef OOH_MACHINE_CORE_SNAPSHOT_H
 #define OOH_MACHINE_CORE_SNAPSHOT_H
@@ -16,11 +16,17 @@ void snap_bytes(struct snap *s, const char *name, void *p, size_t n);
 #define snap_var(s, name, lvalue) snap_bytes((s), (name), &(lvalue), sizeof(lvalue))
 bool snap_restoring(const struct snap *s);
 
-/* What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs. 0 or a negative errno, as below. */
+/*
+ * What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs. 0 or a negative errno, as
+ * below.
+ */
 struct machine_config;
 int snapshot_read_config(const char *dir, struct machine_config *cfg);
 
-/* dir: a directory (made if absent) with `state` and `ram`. Return 0 or a negative errno; one line on stderr says why. */
+/*
+ * dir: a directory (made if absent) with `state` and `ram`. Return 0 or a negative errno; one line on stderr says
+ * why.
+ */
 int snapshot_save(struct machine *m, const char *dir);
 int snapshot_load(struct machine *m, const char *dir);
 

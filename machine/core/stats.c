@@ -2,6 +2,7 @@
 #include "machine/core/stats.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -54,8 +55,8 @@ static void write_config(FILE *f, const struct machine_config *cfg)
 	json_string(f, cfg->append);
 	fprintf(f, ", \"resume\": ");
 	json_string(f, cfg->resume);
-	fprintf(f, ", \"ram\": %llu, \"cpus\": %u, \"seed\": %llu, \"epoch\": %llu},\n", (unsigned long long)cfg->ram, cfg->cpus,
-		(unsigned long long)cfg->seed, (unsigned long long)cfg->epoch);
+	fprintf(f, ", \"ram\": %" PRIu64 ", \"cpus\": %u, ", cfg->ram, cfg->cpus);
+	fprintf(f, "\"seed\": %" PRIu64 ", \"epoch\": %" PRIu64 "},\n", cfg->seed, cfg->epoch);
 }
 
 static void write_times(FILE *f, struct machine *m)
@@ -64,9 +65,10 @@ static void write_times(FILE *f, struct machine *m)
 	double host = seconds_since(m->host_start_ns);
 	u64 here = m->stat[STAT_INSNS] - m->insns_at_start;
 
-	fprintf(f, "  \"cycles\": %llu,\n  \"tsc_hz\": %llu,\n  \"virtual_seconds\": %.9f,\n", (unsigned long long)cycles,
-		(unsigned long long)TSC_HZ, (double)cycles / (double)TSC_HZ);
-	fprintf(f, "  \"host_seconds\": %.6f,\n  \"host_mips\": %.3f,\n", host, host > 0 ? (double)here / host / 1e6 : 0.0);
+	fprintf(f, "  \"cycles\": %" PRIu64 ",\n  \"tsc_hz\": %llu,\n", cycles, TSC_HZ);
+	fprintf(f, "  \"virtual_seconds\": %.9f,\n", (double)cycles / (double)TSC_HZ);
+	fprintf(f, "  \"host_seconds\": %.6f,\n", host);
+	fprintf(f, "  \"host_mips\": %.3f,\n", host > 0 ? (double)here / host / 1e6 : 0.0);
 }
 
 static void write_exits(FILE *f, const struct machine *m)
@@ -77,8 +79,8 @@ static void write_exits(FILE *f, const struct machine *m)
 	for (unsigned i = 0; i < EXIT_REASON_SLOTS; i++) {
 		if (!m->exits[i])
 			continue;
-		fprintf(f, "%s\n    {\"reason\": \"%s\", \"number\": %u, \"count\": %llu, \"cycles\": %llu}", sep, exit_reason_name(i), i,
-			(unsigned long long)m->exits[i], (unsigned long long)m->exit_cycles[i]);
+		fprintf(f, "%s\n    {\"reason\": \"%s\", \"number\": %u, ", sep, exit_reason_name(i), i);
+		fprintf(f, "\"count\": %" PRIu64 ", \"cycles\": %" PRIu64 "}", m->exits[i], m->exit_cycles[i]);
 		sep = ",";
 	}
 	fprintf(f, "%s],\n", *sep ? "\n  " : "");
@@ -88,7 +90,8 @@ static void write_costs(FILE *f, const struct cost_table *t)
 {
 	fprintf(f, "  \"costs\": {\"table\": \"%s\", \"rows\": [", t->name);
 	for (unsigned k = 0; k < COST_COUNT; k++) {
-		fprintf(f, "%s\n    {\"name\": \"%s\", \"cycles\": %u, \"source\": ", k ? "," : "", cost_name(k), t->cycles[k]);
+		fprintf(f, "%s\n    {\"name\": \"%s\", ", k ? "," : "", cost_name(k));
+		fprintf(f, "\"cycles\": %u, \"source\": ", t->cycles[k]);
 		json_string(f, cost_source(k));
 		fputc('}', f);
 	}
@@ -104,7 +107,7 @@ static void write_all(FILE *f, struct machine *m)
 	write_times(f, m);
 	fprintf(f, "  \"counters\": {");
 	for (unsigned i = 0; i < STAT_COUNT; i++)
-		fprintf(f, "%s\n    \"%s\": %llu", i ? "," : "", counters[i].name, (unsigned long long)m->stat[i]);
+		fprintf(f, "%s\n    \"%s\": %" PRIu64, i ? "," : "", counters[i].name, m->stat[i]);
 	fprintf(f, "\n  },\n  \"counters_text\": {");
 	for (unsigned i = 0; i < STAT_COUNT; i++)
 		fprintf(f, "%s\n    \"%s\": \"%s\"", i ? "," : "", counters[i].name, counters[i].text);

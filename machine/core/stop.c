@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How a run ends: by the guest's wish, or because the machine cannot go on. */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -38,12 +39,12 @@ static void print_code_bytes(struct cpu *c)
 
 void machine_print_cpu(struct cpu *c)
 {
-	fprintf(stderr, "  cpu %u, rip %04x:%016llx, cpl %u, %u-bit, cr0 %llx, cr2 %llx, cr3 %llx, cr4 %llx, efer %llx, %s%s, cycle %llu\n",
-		c->id, c->seg[CS].sel, (unsigned long long)c->rip, c->cpl, c->code_size, (unsigned long long)c->cr0,
-		(unsigned long long)c->cr2, (unsigned long long)c->cr3, (unsigned long long)c->cr4, (unsigned long long)c->efer,
-		c->vmx.on ? "vmx " : "", c->vmx.nonroot ? "non-root" : "root", (unsigned long long)cpu_now(c));
+	fprintf(stderr, "  cpu %u, rip %04x:%016" PRIx64 ", cpl %u, %u-bit, %s%s, cycle %" PRIu64 "\n", c->id,
+		c->seg[CS].sel, c->rip, c->cpl, c->code_size, c->vmx.on ? "vmx " : "", c->vmx.nonroot ? "non-root" : "root", cpu_now(c));
+	fprintf(stderr, "  cr0 %" PRIx64 ", cr2 %" PRIx64 ", cr3 %" PRIx64 ", cr4 %" PRIx64 ", efer %" PRIx64 "\n",
+		c->cr0, c->cr2, c->cr3, c->cr4, c->efer);
 	for (unsigned i = 0; i < 16; i++)
-		fprintf(stderr, "%sr%-2u %016llx%s", i % 4 ? " " : "  ", i, (unsigned long long)c->gpr[i], i % 4 == 3 ? "\n" : "");
+		fprintf(stderr, "%sr%-2u %016" PRIx64 "%s", i % 4 ? " " : "  ", i, c->gpr[i], i % 4 == 3 ? "\n" : "");
 	fprintf(stderr, "  bytes");
 	print_code_bytes(c);
 	fputc('\n', stderr);

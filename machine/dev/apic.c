@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The local APIC: priorities, delivery, registers in both modes. Source: SDM 3A chapter 11 "Advanced Programmable Interrupt
- * Controller (APIC)". Section titles are cited where a rule is enforced. The timer is in apic_timer.c, IPIs in apic_ipi.c.
+ * The local APIC: priorities, delivery, registers in both modes. Source: SDM 3A chapter 11 "Advanced Programmable
+ * Interrupt Controller (APIC)". Section titles are cited where a rule is enforced. The timer is in apic_timer.c, IPIs
+ * in apic_ipi.c.
  */
 #include "machine/dev/apic.h"
 
@@ -140,7 +141,10 @@ void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 	switch (mode << 8) {
 	case DELIVERY_FIXED:
 	case DELIVERY_LOWEST:
-		/* SDM 3A "Local APIC State After It Has Been Software Disabled": only INIT, NMI, SMI and SIPI are answered. */
+		/*
+		 * SDM 3A "Local APIC State After It Has Been Software Disabled": only INIT, NMI, SMI and SIPI are
+		 * answered.
+		 */
 		if (apic_sw_enabled(a))
 			accept_fixed(a, vector & 0xff, level);
 		break;
@@ -166,9 +170,10 @@ void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 void apic_lvt_fire(struct apic *a, enum apic_lvt i)
 {
 	u32 lvt = a->r.lvt[i];
+	bool fixed = i == LVT_TIMER || i == LVT_ERROR;
 
 	if (apic_sw_enabled(a) && !(lvt & LVT_MASKED))
-		apic_deliver(a, lvt & LVT_VECTOR, i == LVT_TIMER || i == LVT_ERROR ? 0 : (lvt & DELIVERY_MODE) >> 8, false);
+		apic_deliver(a, lvt & LVT_VECTOR, fixed ? 0 : (lvt & DELIVERY_MODE) >> 8, false);
 }
 
 /* SDM 3A "Signaling Interrupt Servicing Completion": EOI of a level-triggered interrupt goes to the I/O APICs too. */

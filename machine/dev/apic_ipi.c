@@ -80,7 +80,10 @@ void apic_write_icr(struct apic *a, u64 icr)
 		apic_error(a, ESR_SEND_ILLEGAL);
 		return;
 	}
-	/* INIT level de-assert is not used by this generation. SDM 3A "Interrupt Command Register (ICR)", note on trigger mode. */
+	/*
+	 * INIT level de-assert is not used by this generation. SDM 3A "Interrupt Command Register (ICR)", note on
+	 * trigger mode.
+	 */
 	if ((low & DELIVERY_MODE) == DELIVERY_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT))
 		return;
 	switch (low & ICR_SHORTHAND) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The local APIC's timer on virtual time. Source: SDM 3A "APIC Timer"; the clock is the crystal that CPUID 15H names. */
+/*
+ * The local APIC's timer on virtual time. Source: SDM 3A "APIC Timer"; the clock is the crystal that CPUID 15H names.
+ */
 #include "machine/cpu/cpu.h"
 #include "machine/dev/apic.h"
 #include "machine/dev/apic_state.h"

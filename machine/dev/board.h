@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The board's glue: A20 and fast reset (92H), keyboard controller without devices (60H, 64H), POST code (80H), exit port (F4H). */
+/*
+ * The board's glue: A20 and fast reset (92H), keyboard controller without devices (60H, 64H), POST code (80H), exit
+ * port (F4H).
+ */
 #ifndef OOH_MACHINE_DEV_BOARD_H
 #define OOH_MACHINE_DEV_BOARD_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host's end of a serial port. A regular file as input is there from the first cycle, so that the run is deterministic; a
- * terminal or a pipe is polled.
+ * The host's end of a serial port. A regular file as input is there from the first cycle, so that the run is
+ * deterministic; a terminal or a pipe is polled.
  */
 #ifndef OOH_MACHINE_DEV_CHARDEV_H
 #define OOH_MACHINE_DEV_CHARDEV_H

@@ -128,8 +128,8 @@ static const struct chardev *waker(const struct devices *d)
 }
 
 /*
- * With a person at the terminal an idle guest sleeps in real time, as long as *until says; else virtual time jumps to the next
- * timer. Returns milliseconds to wait; *until is how far time goes after that.
+ * With a person at the terminal an idle guest sleeps in real time, as long as *until says; else virtual time jumps to
+ * the next timer. Returns milliseconds to wait; *until is how far time goes after that.
  */
 static int wait_ms(const struct machine *m, const struct chardev *ch, u64 *until)
 {

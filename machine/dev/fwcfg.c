@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Source: QEMU docs/specs/fw_cfg: selector at 510H, data at 511H, numbers little-endian, the file directory big-endian. */
+/*
+ * Source: QEMU docs/specs/fw_cfg: selector at 510H, data at 511H, numbers little-endian, the file directory big-
+ * endian.
+ */
 #include "machine/dev/fwcfg.h"
 
 #include <string.h>

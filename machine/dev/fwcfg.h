@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* QEMU's firmware configuration device at 510H, as far as a bare guest asks it: memory size, CPU count, an empty directory. */
+/*
+ * QEMU's firmware configuration device at 510H, as far as a bare guest asks it: memory size, CPU count, an empty
+ * directory.
+ */
 #ifndef OOH_MACHINE_DEV_FWCFG_H
 #define OOH_MACHINE_DEV_FWCFG_H
 

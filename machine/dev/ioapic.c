@@ -12,7 +12,10 @@
 #define REDIR_WRITABLE_LOW 0x1afffu /* vector .. polarity, trigger mode, mask */
 #define WINDOW_VERSION ((IOAPIC_PINS - 1) << 16 | 0x20)
 
-/* SDM 3A "Delivery mode": lowest priority, NMI etc. go out as they stand. The polarity bit is not looked at: lines are logical. */
+/*
+ * SDM 3A "Delivery mode": lowest priority, NMI etc. go out as they stand. The polarity bit is not looked at: lines
+ * are logical.
+ */
 static void send(struct ioapic *io, unsigned pin)
 {
 	u64 e = io->r.redir[pin];

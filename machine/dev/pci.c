@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 "Software Generation of Configuration Transactions" and chapter 6. */
+/*
+ * Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 "Software Generation of Configuration Transactions" and chapter
+ * 6.
+ */
 #include "machine/dev/pci.h"
 
 #include "machine/core/machine.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI configuration by mechanism 1 (CF8H/CFCH) and memory-mapped (bus 0 only), with a host bridge alone on the bus; and the reset
- * register CF9H.
+ * PCI configuration by mechanism 1 (CF8H/CFCH) and memory-mapped (bus 0 only), with a host bridge alone on the bus;
+ * and the reset register CF9H.
  */
 #ifndef OOH_MACHINE_DEV_PCI_H
 #define OOH_MACHINE_DEV_PCI_H

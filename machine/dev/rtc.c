@@ -127,7 +127,8 @@ static bool alarm_matches(const struct rtc *t, u64 second)
 
 	time_registers(t, second * TSC_HZ, v);
 	return alarm_field(t->r.ram[REG_SECONDS_ALARM], v[REG_SECONDS]) &&
-	       alarm_field(t->r.ram[REG_MINUTES_ALARM], v[REG_MINUTES]) && alarm_field(t->r.ram[REG_HOURS_ALARM], v[REG_HOURS]);
+	       alarm_field(t->r.ram[REG_MINUTES_ALARM], v[REG_MINUTES]) &&
+	       alarm_field(t->r.ram[REG_HOURS_ALARM], v[REG_HOURS]);
 }
 
 /* Brings the flags of register C up to now. Alarms are looked for in the last day at most: they repeat after it. */
@@ -211,7 +212,8 @@ static u8 read_register(struct rtc *t, u64 now)
 	unsigned i = t->r.index;
 
 	switch (i) {
-	case REG_SECONDS: case REG_MINUTES: case REG_HOURS: case REG_WEEKDAY: case REG_DAY: case REG_MONTH: case REG_YEAR:
+	case REG_SECONDS: case REG_MINUTES: case REG_HOURS:
+	case REG_WEEKDAY: case REG_DAY: case REG_MONTH: case REG_YEAR:
 		return read_time(t, i, now);
 	case REG_A:
 		if (!(t->r.ram[REG_B] & B_SET) && TSC_HZ - now % TSC_HZ <= UIP_CYCLES)
@@ -256,7 +258,8 @@ static void write_register(struct rtc *t, u8 v, u64 now)
 
 	account(t, now);
 	switch (i) {
-	case REG_SECONDS: case REG_MINUTES: case REG_HOURS: case REG_WEEKDAY: case REG_DAY: case REG_MONTH: case REG_YEAR:
+	case REG_SECONDS: case REG_MINUTES: case REG_HOURS:
+	case REG_WEEKDAY: case REG_DAY: case REG_MONTH: case REG_YEAR:
 		write_time(t, i, v, now);
 		break;
 	case REG_A:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Source: National Semiconductor PC16550D data sheet. Sending takes no time. Input arrives a FIFO-full at a time, 100 us after the
- * guest has emptied the FIFO, and only while RTS is asserted: so a guest that uses RTS/CTS loses nothing, and one that has not
- * opened the port yet finds all input when it does. Clearing the FIFO keeps the bytes on the wire.
+ * Source: National Semiconductor PC16550D data sheet. Sending takes no time. Input arrives a FIFO-full at a time, 100
+ * us after the guest has emptied the FIFO, and only while RTS is asserted: so a guest that uses RTS/CTS loses
+ * nothing, and one that has not opened the port yet finds all input when it does. Clearing the FIFO keeps the bytes
+ * on the wire.
  */
 #include "machine/dev/uart.h"
 

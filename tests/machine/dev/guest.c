@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Multiboot image that says on the first serial port what it was booted with, asks the control port for a snapshot, counts a
- * while, and ends by the exit port: code 5, or 6 when it finds itself resumed.
+ * A Multiboot image that says on the first serial port what it was booted with, asks the control port for a snapshot,
+ * counts a while, and ends by the exit port: code 5, or 6 when it finds itself resumed.
  */
 #include <stdint.h>
 
@@ -12,7 +12,8 @@
 #define FW_CFG_DATA 0x511
 
 struct info {
-	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
+	uint32_t mmap_length, mmap_addr;
 };
 
 void guest_main(uint32_t magic, const struct info *info);

@@ -7,8 +7,8 @@ struct pc *pc_new(const char *serial)
 {
 	struct pc *pc = calloc(1, sizeof(*pc));
 
-	pc->cfg = (struct machine_config){ .ram = 16 << 20, .cpus = 1, .costs = "broadwell", .seed = 1, .epoch = 1000000000,
-		.serial = { serial, "null" } };
+	pc->cfg = (struct machine_config){ .ram = 16 << 20, .cpus = 1, .costs = "broadwell", .seed = 1,
+		.epoch = 1000000000, .serial = { serial, "null" } };
 	pc->m.cfg = &pc->cfg;
 	pc->m.costs = cost_table_find("broadwell");
 	assert_true(bus_init(&pc->m, pc->cfg.ram));
