@@ -43,7 +43,10 @@
 	.endm
 
 	.text
-/* HOST_RIP. RSP is the top of this CPU's stack; interrupts are off, RFLAGS is 2, every general register is the guest's. */
+/*
+ * HOST_RIP. RSP is the top of this CPU's stack; interrupts are off, RFLAGS is 2, every general register is the
+ * guest's.
+ */
 	.globl	hv_exit_entry
 hv_exit_entry:
 	save_regs

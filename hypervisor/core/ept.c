@@ -2,8 +2,9 @@
 /*
  * The extended page tables. See ept.h; docs/hypervisor.md argues why arming is sound.
  *
- * CPUs set accessed and dirty flags with locked accesses while we change entries, so a live entry is changed by an atomic
- * operation on the bits meant, or replaced as a whole by one that has all flags set: no flag can get lost that way.
+ * CPUs set accessed and dirty flags with locked accesses while we change entries, so a live entry is changed by an
+ * atomic operation on the bits meant, or replaced as a whole by one that has all flags set: no flag can get lost that
+ * way.
  */
 #include "core/ept.h"
 
@@ -36,7 +37,10 @@ static bool limbo_is_safe(const struct hv *hv)
 	return true;
 }
 
-/* A table given back may be reused only when no CPU can still walk it: SDM 3C "Guidelines for Use of the INVEPT Instruction". */
+/*
+ * A table given back may be reused only when no CPU can still walk it: SDM 3C "Guidelines for Use of the INVEPT
+ * Instruction".
+ */
 static void take_from_limbo(struct hv *hv)
 {
 	if (!hv->pool.limbo || !limbo_is_safe(hv))
@@ -122,7 +126,10 @@ bool hv_guest_owns(const struct hv *hv, hv_gpa gpa, uint64_t size)
 	return hv_is_ram(hv, gpa.value, size) && !hv_is_ours(hv, gpa.value);
 }
 
-/* ---- memory types: those of the MTRRs, which EPT replaces (SDM 3C "EPT and Memory Typing"); the guest's PAT still applies ---- */
+/*
+ * ---- memory types ----
+ * Those of the MTRRs, which EPT replaces (SDM 3C "EPT and Memory Typing"); the guest's PAT still applies.
+ */
 
 /* SDM 3A "MTRR Precedences": UC wins, then WT over WB; other overlaps are undefined, and UC is always safe. */
 static uint32_t combine_types(uint32_t a, uint32_t b)

@@ -39,7 +39,10 @@ static enum hv_action do_undefined(struct hv_cpu *cpu, struct hv_regs *regs)
 	return HV_UD;
 }
 
-/* Only a write that would clear CR4.VMXE exits: natively #GP in VMX operation, SDM 3C "Restrictions on VMX Operation". */
+/*
+ * Only a write that would clear CR4.VMXE exits: natively #GP in VMX operation, SDM 3C "Restrictions on VMX
+ * Operation".
+ */
 static enum hv_action do_cr_access(struct hv_cpu *cpu, struct hv_regs *regs)
 {
 	return HV_GP;
@@ -87,11 +90,12 @@ static bool in_64bit_mode(void)
 static void advance(void)
 {
 	uint64_t rip = hv_read(VMCS_GUEST_RIP) + hv_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-	uint64_t shadow = hv_read(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t state = hv_read(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t shadow = state & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 
 	hv_write(VMCS_GUEST_RIP, in_64bit_mode() ? rip : (uint32_t)rip);
-	if (shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
-		hv_write(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (shadow)
+		hv_write(VMCS_GUEST_INTERRUPTIBILITY, state & ~shadow);
 	if ((hv_read(VMCS_GUEST_RFLAGS) & EFLAGS_TF) && !(hv_read(VMCS_GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF))
 		hv_write(VMCS_GUEST_PENDING_DEBUG, hv_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The calls of abi/hypercall.h. Arguments are the guest's word: each is checked before anything is done, and what lies in the
- * guest's memory is read once.
+ * The calls of abi/hypercall.h. Arguments are the guest's word: each is checked before anything is done, and what
+ * lies in the guest's memory is read once.
  */
 #include "core/root.h"
 
@@ -136,7 +136,10 @@ static int64_t call(struct hv_cpu *cpu, uint32_t number, const struct hv_regs *r
 
 /* ---- LEAVE ---- */
 
-/* Translations of before the launch, or of root mode, must not be found again under VPID 0. SDM 3A "Invalidation of TLBs". */
+/*
+ * Translations of before the launch, or of root mode, must not be found again under VPID 0. SDM 3A "Invalidation of
+ * TLBs".
+ */
 static void flush_root_tlb(void)
 {
 	uint64_t cr4;
@@ -152,8 +155,8 @@ static void copy_field(enum vmcs_field from, enum vmcs_field to)
 }
 
 /*
- * The next VM exit shall land in Linux: its state becomes the host state. The guest is resumed at the same VMCALL, whose
- * exit (or an NMI's before it) then continues behind it in root mode, where the loader executes VMXOFF.
+ * The next VM exit shall land in Linux: its state becomes the host state. The guest is resumed at the same VMCALL,
+ * whose exit (or an NMI's before it) then continues behind it in root mode, where the loader executes VMXOFF.
  */
 static void host_becomes_guest(void)
 {

@@ -9,8 +9,8 @@
 #include "core/ept.h"
 
 /*
- * IRET unblocked NMIs and then faulted: it will be executed again, so block them again. Valid only if no event was being
- * delivered. SDM 3C "Exit Qualification for EPT Violations", "Page-Modification Log-Full Events".
+ * IRET unblocked NMIs and then faulted: it will be executed again, so block them again. Valid only if no event was
+ * being delivered. SDM 3C "Exit Qualification for EPT Violations", "Page-Modification Log-Full Events".
  */
 static void restore_nmi_blocking(uint64_t qualification)
 {
@@ -29,8 +29,8 @@ static bool map_late(uint64_t gpa)
 }
 
 /*
- * Either memory-mapped I/O above RAM that nobody has used yet, or our own memory: which the guest may read (as 0xff) but not
- * write, execute or use as a page table: #GP(0), or #DF if that interrupted the delivery of an event.
+ * Either memory-mapped I/O above RAM that nobody has used yet, or our own memory: which the guest may read (as 0xff)
+ * but not write, execute or use as a page table: #GP(0), or #DF if that interrupted the delivery of an event.
  */
 enum hv_action hv_do_ept_violation(struct hv_cpu *cpu, struct hv_regs *regs)
 {

@@ -43,7 +43,10 @@ static void ring_publish(void)
 		__atomic_store_n(&ring_header()->head, hv.ring.head, __ATOMIC_RELEASE);
 }
 
-/* Reads one page address of the guest's list, once: it may change under us. Returns 0 if it cannot be a page of the ring. */
+/*
+ * Reads one page address of the guest's list, once: it may change under us. Returns 0 if it cannot be a page of the
+ * ring.
+ */
 static uint64_t ring_page(uint64_t list, uint64_t index)
 {
 	hv_gpa slot = { list + index * sizeof(uint64_t) }, page;

@@ -57,7 +57,10 @@ __attribute__((noreturn)) void hv_stop_at(const struct hv_frame *frame);
 /* exit.c */
 uint64_t hv_read(enum vmcs_field field);
 void hv_write(enum vmcs_field field, uint64_t value);
-/* Requests an NMI for the guest as soon as it can take one; safe at any point of root mode, also inside our NMI handler. */
+/*
+ * Requests an NMI for the guest as soon as it can take one; safe at any point of root mode, also inside our NMI
+ * handler.
+ */
 void hv_request_nmi(void);
 void hv_exit(struct hv_regs *regs);
 __attribute__((noreturn)) void hv_resume_failed(struct hv_regs *regs);

@@ -239,8 +239,8 @@ static bool enter_vmx(struct ooh_cpu *cpu)
 }
 
 /*
- * Returns false as the guest, or true if VM entry was refused. VM entry loads RSP, RIP and RFLAGS (arithmetic flags clear); the
- * rest stays as it is. A failure sets CF or ZF and continues at the same place.
+ * Returns false as the guest, or true if VM entry was refused. VM entry loads RSP, RIP and RFLAGS (arithmetic flags
+ * clear); the rest stays as it is. A failure sets CF or ZF and continues at the same place.
  */
 static noinline bool launch_fails(void)
 {
@@ -257,7 +257,10 @@ static noinline bool launch_fails(void)
 	return failed;
 }
 
-/* The guest's TLB flushes did not reach VPID 0: what it holds is from before the launch. SDM 3A "Invalidation of TLBs". */
+/*
+ * The guest's TLB flushes did not reach VPID 0: what it holds is from before the launch. SDM 3A "Invalidation of
+ * TLBs".
+ */
 static void flush_native_tlb(void)
 {
 	unsigned long cr4 = __read_cr4();
@@ -364,8 +367,8 @@ static void restore_lost_state(const struct lost_state *l)
 }
 
 /*
- * The hypervisor resumes us at the same VMCALL with Linux as the host state, so the exit that follows continues behind it in
- * root mode, with flags clear and the general registers as they were. Refused: still the guest.
+ * The hypervisor resumes us at the same VMCALL with Linux as the host state, so the exit that follows continues
+ * behind it in root mode, with flags clear and the general registers as they were. Refused: still the guest.
  */
 static noinline long leave_call(void)
 {

@@ -39,7 +39,10 @@ struct ooh_setup {
 
 /* probe.c: what is missing on this CPU goes to the log in one line. Returns 0, -EOPNOTSUPP, -EPERM or -EBUSY. */
 int ooh_probe(void);
-/* Computes the control words from this CPU's capability MSRs. Returns 0, or -EOPNOTSUPP if a needed control is not there. */
+/*
+ * Computes the control words from this CPU's capability MSRs. Returns 0, or -EOPNOTSUPP if a needed control is not
+ * there.
+ */
 int ooh_controls(struct ooh_controls *c);
 u64 ooh_rdmsr(u32 msr);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The hypervisor's memory: whole 2 MiB blocks taken from Linux, hidden from it by EPT while it is a guest. They hold the image,
- * the CPUs' pages, root mode's page tables; what is left is the pool of EPT tables.
+ * The hypervisor's memory: whole 2 MiB blocks taken from Linux, hidden from it by EPT while it is a guest. They hold
+ * the image, the CPUs' pages, root mode's page tables; what is left is the pool of EPT tables.
  */
 #define pr_fmt(fmt) "ooh_hv: " fmt
 
@@ -141,7 +141,8 @@ static void fill_cpu(struct ooh_cpu *cpu)
 	c->pml = (u64 *)(uintptr_t)(HV_DIRECT_BASE + cpu->pml);
 	c->gdt[HV_SEL_CODE / 8] = 0x00209b0000000000;
 	c->gdt[HV_SEL_DATA / 8] = 0x0000930000000000;
-	c->gdt[HV_SEL_TSS / 8] = (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56;
+	c->gdt[HV_SEL_TSS / 8] = (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x8bull << 40 |
+				 (tss >> 24 & 0xff) << 56;
 	c->gdt[HV_SEL_TSS / 8 + 1] = tss >> 32;
 	c->tss.ist[0] = va + HV_CPU_NMI_TOP;
 	c->tss.ist[1] = va + HV_CPU_FAULT_TOP;

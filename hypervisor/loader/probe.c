@@ -25,8 +25,8 @@ struct wish {
 };
 
 /*
- * The controls we like make instructions work in the guest that raise #UD or exit without them. CR3 accesses are refused because
- * every context switch would exit.
+ * The controls we like make instructions work in the guest that raise #UD or exit without them. CR3 accesses are
+ * refused because every context switch would exit.
  */
 static const struct wish wishes[] = {
 	{ IA32_VMX_PINBASED_CTLS, IA32_VMX_TRUE_PINBASED_CTLS, VMX_KIND_PIN,
@@ -35,7 +35,8 @@ static const struct wish wishes[] = {
 	  PROC_MSR_BITMAPS | PROC_SECONDARY_CONTROLS, PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING, 0 },
 	{ IA32_VMX_PROCBASED_CTLS2, IA32_VMX_PROCBASED_CTLS2, VMX_KIND_PROC2,
 	  PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_ENABLE_PML, 0,
-	  PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_ENABLE_USER_WAIT | PROC2_ENABLE_PCONFIG },
+	  PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_ENABLE_USER_WAIT |
+	  PROC2_ENABLE_PCONFIG },
 	{ IA32_VMX_EXIT_CTLS, IA32_VMX_TRUE_EXIT_CTLS, VMX_KIND_VMEXIT,
 	  VMEXIT_HOST_64 | VMEXIT_SAVE_DEBUG_CONTROLS, VMEXIT_LOAD_PERF_GLOBAL_CTRL, 0 },
 	{ IA32_VMX_ENTRY_CTLS, IA32_VMX_TRUE_ENTRY_CTLS, VMX_KIND_VMENTRY,

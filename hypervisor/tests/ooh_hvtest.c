@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the hypervisor from inside its guest: loaded above ooh_hv.ko, it enables, tries everything the ABI defines and the
- * outcomes docs/hypervisor.md promises, disables, and prints one TAP line a claim. Loading fails if a claim does.
- * Parameters: cycles: how often to enable and disable (default 100); crash: see below.
+ * Tests of the hypervisor from inside its guest: loaded above ooh_hv.ko, it enables, tries everything the ABI defines
+ * and the outcomes docs/hypervisor.md promises, disables, and prints one TAP line a claim. Loading fails if a claim
+ * does. Parameters: cycles: how often to enable and disable (default 100); crash: see below.
  */
 #define pr_fmt(fmt) fmt
 
@@ -152,7 +152,8 @@ static struct ooh_hv_info *info(void)
 
 #define FAULTS(insn, ...) \
 	({ int f_ = 0; \
-	   asm volatile("1: " insn "\n\tjmp 3f\n2: mov $1, %0\n3:\n" _ASM_EXTABLE(1b, 2b) : "+r"(f_) : __VA_ARGS__ : "memory", "cc"); \
+	   asm volatile("1: " insn "\n\tjmp 3f\n2: mov $1, %0\n3:\n" _ASM_EXTABLE(1b, 2b) \
+			: "+r"(f_) : __VA_ARGS__ : "memory", "cc"); \
 	   f_; })
 
 #define NO_MSR 0x12345678 /* in neither range of the MSR bitmap */
@@ -174,7 +175,8 @@ static void test_instructions(void)
 	claim(rdmsrl_safe(0x480, &value) != 0, "IA32_VMX_BASIC raises #GP");
 	claim(wrmsrl_safe(0x3a, 0) != 0, "writing IA32_FEATURE_CONTROL raises #GP");
 	claim(rdmsrl_safe(NO_MSR, &value) == native_no_msr, "an MSR that does not exist behaves as natively");
-	claim(FAULTS("mov %1, %%cr4", "r"(__read_cr4() & ~(unsigned long)X86_CR4_VMXE)), "clearing CR4.VMXE raises #GP");
+	claim(FAULTS("mov %1, %%cr4", "r"(__read_cr4() & ~(unsigned long)X86_CR4_VMXE)),
+	      "clearing CR4.VMXE raises #GP");
 	claim(__read_cr4() & X86_CR4_VMXE, "CR4.VMXE shows that VMX is in use");
 	native_cpuid(&a, &b, &c, &d);
 	claim(a == OOH_HC_VERSION && b == OOH_CPUID_SIG_EBX && c == OOH_CPUID_SIG_ECX && d == OOH_CPUID_SIG_EDX,
@@ -336,7 +338,8 @@ static void test_ring_arguments(void)
 	u64 pages = virt_to_phys(ring_list), page = virt_to_phys(ring_page[0]);
 
 	claim_equal(ooh_hypercall(OOH_HC_SET_RING, 1ull << 45, 0, 0), OOH_HC_EFAULT, "ring beyond RAM: EFAULT");
-	claim_equal(ooh_hypercall(OOH_HC_SET_RING, virt_to_phys(ring) + 4, 0, 0), OOH_HC_EINVAL, "ring, unaligned: EINVAL");
+	claim_equal(ooh_hypercall(OOH_HC_SET_RING, virt_to_phys(ring) + 4, 0, 0), OOH_HC_EINVAL,
+		    "ring, unaligned: EINVAL");
 	claim_equal(try_ring(2, 512, pages, page), OOH_HC_EINVAL, "ring of another version: EINVAL");
 	claim_equal(try_ring(1, 0, pages, page), OOH_HC_EINVAL, "ring without entries: EINVAL");
 	claim_equal(try_ring(1, 1536, pages, page), OOH_HC_EINVAL, "ring not a power of two: EINVAL");
@@ -378,7 +381,8 @@ static void test_hidden_memory(void)
 	claim(FAULTS("lock; addq $1, %1", "m"(direct[511])), "a locked addition to it raises #GP");
 	claim(READ_ONCE(direct[0]) == ~0ull, "and changes nothing");
 	mapped = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
-	claim(mapped && READ_ONCE(mapped[7]) == ~0ull && FAULTS("movq $1, %1", "m"(mapped[7])), "the same through a new mapping");
+	claim(mapped && READ_ONCE(mapped[7]) == ~0ull && FAULTS("movq $1, %1", "m"(mapped[7])),
+	      "the same through a new mapping");
 	vunmap(mapped);
 	claim_equal(ooh_hypercall(OOH_HC_INFO, pa, 64, 0), OOH_HC_EFAULT, "INFO into it: EFAULT");
 	claim_equal(ooh_hypercall(OOH_HC_SET_RING, pa, 0, 0), OOH_HC_EFAULT, "SET_RING in it: EFAULT");
@@ -477,7 +481,10 @@ static void test_one_page(void)
 	claim(!take(&got), "disarmed, it is not logged");
 }
 
-/* Empties the ring into the set of frames seen. Returns how many entries were ours; *unknown and *twice count the others. */
+/*
+ * Empties the ring into the set of frames seen. Returns how many entries were ours; *unknown and *twice count the
+ * others.
+ */
 static unsigned int collect(unsigned int *unknown, unsigned int *twice)
 {
 	unsigned int ours = 0;
@@ -527,8 +534,8 @@ static void arm_everything(void)
 }
 
 /*
- * Stacks, descriptor and page tables are armed too: interrupts and exceptions are being delivered when the log fills, IRET runs with
- * its stack armed. What the test stores itself must all be found.
+ * Stacks, descriptor and page tables are armed too: interrupts and exceptions are being delivered when the log fills,
+ * IRET runs with its stack armed. What the test stores itself must all be found.
  */
 static void test_storm(void)
 {
@@ -640,7 +647,8 @@ static void test_no_trace(void)
 	claim_equal(ooh_hv_disable(), 0, "disable");
 	claim_equal(ooh_hv_disable(), -EALREADY, "disable again: EALREADY");
 	on_each_cpu(look_here, after, 1);
-	claim(!memcmp(before, after, nr_cpu_ids * sizeof(*before)), "control registers, MSRs, segments, tables are as before");
+	claim(!memcmp(before, after, nr_cpu_ids * sizeof(*before)),
+	      "control registers, MSRs, segments, tables are as before");
 	claim(!(__read_cr4() & X86_CR4_VMXE) && (cpuid_ecx(1) & BIT(5)), "VMX is there, and off");
 	native_cpuid(&a, &b, &c, &d);
 	claim(b != OOH_CPUID_SIG_EBX, "the CPUID leaf is gone");
@@ -716,8 +724,10 @@ static void show_costs(void)
 	pr_info("# cycles: ARM of 512, splitting %llu\n", cycles_of_call(OOH_HC_ARM, virt_to_phys(list), 512));
 	drain(OOH_DRAIN_FLUSH);
 	armed = cycles_of_stores();
-	pr_info("# cycles: 512 stores %llu, armed %llu; DRAIN %llu\n", plain, armed, cycles_of_call(OOH_HC_DRAIN, 0, 0));
-	pr_info("# cycles: ARM of 512 again %llu, DRAIN with FLUSH %llu\n", cycles_of_call(OOH_HC_ARM, virt_to_phys(list), 512),
+	pr_info("# cycles: 512 stores %llu, armed %llu; DRAIN %llu\n", plain, armed,
+		cycles_of_call(OOH_HC_DRAIN, 0, 0));
+	pr_info("# cycles: ARM of 512 again %llu, DRAIN with FLUSH %llu\n",
+		cycles_of_call(OOH_HC_ARM, virt_to_phys(list), 512),
 		cycles_of_call(OOH_HC_DRAIN, OOH_DRAIN_FLUSH, 0));
 	pr_info("# cycles: RESET %llu\n", cycles_of_call(OOH_HC_RESET, 0, 0));
 	drain(OOH_DRAIN_FLUSH);
