@@ -8,12 +8,14 @@ import time
 from . import machine
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
+KVM = "for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 3; done\n"
 PML = HV + "insmod /modules/ooh.ko && ooh enable || exit 3\n"
 
 
 def scripts(long):
     """[(name, script)]."""
     out = [("guest: trackers of libooh", PML + "cd /tmp && test_trackers")]
+    out.append(("machine: stock KVM", KVM + "kvm_dirty_log"))
     return out
 
 

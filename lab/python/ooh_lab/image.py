@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .common import BUILD, LAB, SOURCE, LabError, program, progress, run
 
-KERNEL_MODULES = ["zsmalloc", "zram", "brd"]  # for tests with swap and a block device
+KERNEL_MODULES = ["zsmalloc", "zram", "brd", "irqbypass", "kvm", "kvm-intel"]  # for tests with swap, a block device, stock KVM
 
 
 def headers():
@@ -129,7 +129,8 @@ def build():
     root, release = kernel()
     ours = modules()
     programs = {name: BUILD / sub / name for name, sub in
-                (("trackbench", "lab/guest"), ("labctl", "lab/guest"), ("ooh", "tools"), ("test_trackers", "tests/lib"))}
+                (("trackbench", "lab/guest"), ("labctl", "lab/guest"), ("ooh", "tools"), ("test_trackers", "tests/lib"),
+                 ("kvm_dirty_log", "tests/machine/kvm"))}
     for name, path in programs.items():
         if not path.exists():
             raise LabError(f"{path}: not built (run make first)")
