@@ -29,6 +29,7 @@ struct block {
 	u16 len;               /* bytes */
 	u8 key;
 	bool temporary;        /* not in any table: crosses a page or is not in RAM */
+	bool dead;             /* its bytes have been written: out of all tables */
 	struct op ops[];
 };
 
@@ -39,6 +40,9 @@ struct jump_entry {
 	struct block *block;
 	u64 pad;
 };
+
+/* In every handler that ends a block, or there is a call and a frame for each. */
+#define BLOCK_INLINE static inline __attribute__((always_inline))
 
 #define JUMP_GENERATION (1ull << 24)
 
@@ -53,7 +57,7 @@ static inline u64 jump_tag(const struct cpu *c)
 }
 
 /* Goes on with b at rip, or leaves if an event is due. */
-static inline const struct op *block_enter(struct cpu *c, struct block *b, u64 rip)
+BLOCK_INLINE const struct op *block_enter(struct cpu *c, struct block *b, u64 rip)
 {
 	if (unlikely(c->budget < (s64)b->cycles) || unlikely(c->pending)) {
 		c->rip = rip;
@@ -67,7 +71,7 @@ static inline const struct op *block_enter(struct cpu *c, struct block *b, u64 r
 }
 
 /* The block that the jump cache has for rip, or NULL. */
-static inline struct block *block_cached(const struct cpu *c, u64 rip)
+BLOCK_INLINE struct block *block_cached(const struct cpu *c, u64 rip)
 {
 	const struct jump_entry *j = jump_slot(c, rip + c->code_base);
 
@@ -75,7 +79,7 @@ static inline struct block *block_cached(const struct cpu *c, u64 rip)
 }
 
 /* Goes on at rip, through the jump cache. */
-static inline const struct op *block_jump(struct cpu *c, u64 rip)
+BLOCK_INLINE const struct op *block_jump(struct cpu *c, u64 rip)
 {
 	struct block *b = block_cached(c, rip);
 
@@ -94,22 +98,10 @@ static inline bool block_may_link(const struct cpu *c, const struct block *from,
 }
 
 /* The same where the running block's link number n leads to rip but is not set. */
-static inline const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
-{
-	struct block *b = block_cached(c, rip);
-
-	if (unlikely(b == NULL)) {
-		c->patch = &c->block->link[n];
-		c->rip = rip;
-		return NULL;
-	}
-	if (block_may_link(c, c->block, rip + c->code_base, b))
-		c->block->link[n] = b;
-	return block_enter(c, b, rip);
-}
+const struct op *block_link(struct cpu *c, unsigned n, u64 rip);
 
 /* Goes on at rip, which the running block reaches through its link number n. */
-static inline const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)
+BLOCK_INLINE const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)
 {
 	struct block *b = c->block->link[n];
 

@@ -102,6 +102,12 @@ static void all_new_generation(struct machine *m)
 			new_generation(m->cpu[i]);
 }
 
+static void forget_jumps(struct cpu *c)
+{
+	memset(c->jumps, 0, sizeof(*c->jumps) << JUMP_BITS);
+	new_generation(c);
+}
+
 void code_flush_all(struct cpu *c)
 {
 	struct code_cache *cc = c->code;
@@ -117,8 +123,10 @@ void code_flush_all(struct cpu *c)
 		bus->frame_flags[f] &= (u8)~FRAME_CODE;
 	}
 	cc->used = 0;
-	all_new_generation(c->m);
-	new_generation(c);
+	for (unsigned i = 0; i < c->m->ncpus; i++)
+		if (c->m->cpu[i])
+			forget_jumps(c->m->cpu[i]);
+	forget_jumps(c);
 }
 
 /* Chunks that the bytes [off, off + n) of a page touch. */
@@ -168,6 +176,7 @@ static unsigned kill_blocks(struct code_cache *cc, const struct code_frame *f, u
 		if (!block_overlaps(b, off, n))
 			continue;
 		hash_remove(cc, b);
+		b->dead = true;
 		killed++;
 	}
 	return killed;
@@ -329,6 +338,20 @@ static struct block *check_limit(struct cpu *c, struct block *b, u64 lin, hpa_t 
 	return b;
 }
 
+const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
+{
+	struct block *b = block_cached(c, rip);
+
+	if (unlikely(b == NULL)) {
+		c->patch = &c->block->link[n];
+		c->rip = rip;
+		return NULL;
+	}
+	if (block_may_link(c, c->block, rip + c->code_base, b))
+		c->block->link[n] = b;
+	return block_enter(c, b, rip);
+}
+
 static void remember(struct cpu *c, u64 lin, struct block *b)
 {
 	struct jump_entry *j = jump_slot(c, lin);
@@ -342,6 +365,12 @@ static void remember(struct cpu *c, u64 lin, struct block *b)
 	j->block = b;
 }
 
+/* A jump entry of an earlier generation often still tells the truth. */
+static bool same_block(const struct block *b, hpa_t hpa, u8 key)
+{
+	return b && !b->dead && b->hpa == hpa.v && b->key == key;
+}
+
 struct block *block_find(struct cpu *c, bool single)
 {
 	u64 lin = fetch_lin(c);
@@ -352,7 +381,10 @@ struct block *block_find(struct cpu *c, bool single)
 	if (!single && j->lin == lin && j->tag == jump_tag(c))
 		return j->block;
 	hpa = mmu_fetch(c, lin);
-	b = find_physical(c, lin, hpa, c->code_key | (single ? KEY_SINGLE : 0));
+	if (!single && j->lin == lin && same_block(j->block, hpa, c->code_key))
+		b = j->block;
+	else
+		b = find_physical(c, lin, hpa, c->code_key | (single ? KEY_SINGLE : 0));
 	if (c->code_key & KEY_LIMIT)
 		return check_limit(c, b, lin, hpa);
 	if (!single)
