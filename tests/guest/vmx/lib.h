@@ -25,6 +25,7 @@
 /* --- start.S --- */
 extern uint64_t gdt[], boot_pml4[512];
 extern uint64_t regs[16]; /* guest registers; RSP's slot unused */
+extern uint64_t host_rip_flip; /* bits that guest_run() inverts in the host RIP it writes */
 extern uint64_t last_rip, last_rflags;
 extern uint32_t last_vector, last_error, events, handler_returns;
 int guest_run(bool launch);

@@ -116,6 +116,7 @@ guest_run:
 	vmwrite %rsp, %rax
 	movl $VMCS_HOST_RIP, %eax
 	lea exited(%rip), %rdx
+	xor host_rip_flip(%rip), %rdx
 	vmwrite %rdx, %rax
 	test %edi, %edi
 	mov regs(%rip), %rax
@@ -263,6 +264,9 @@ recover:
 
 	.section .bss
 	.balign 8
+	.globl host_rip_flip
+host_rip_flip:
+	.skip 8
 	.globl regs, last_vector, last_error, last_rip, last_rflags, events, survive_rsp, handler_returns
 regs:
 	.skip 128

@@ -21,11 +21,16 @@ enum outcome {
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
 
+/* Puts RIP, RFLAGS and the guest's events in order: virtual-8086 guests have their own way. */
+static void (*start_guest)(void);
+
 static void expect_success(const char *name)
 {
 	int r;
 
 	guest_at(guest_vmcall);
+	if (start_guest)
+		start_guest();
 	r = enter_guest();
 	check(r == 0 && vmread(VMCS_EXIT_REASON) == EXIT_VMCALL, name, "after putting it back: result %d, error %lu, reason %lx, qual %lx", r,
 	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON), vmread(VMCS_EXIT_QUALIFICATION));
@@ -231,6 +236,10 @@ static void host(void)
 
 	heading("host state");
 	TRY(host_rules);
+	host_rip_flip = NONCANONICAL; /* guest_run() writes the field itself */
+	expect(BAD_HOST, "host RIP");
+	host_rip_flip = 0;
+	expect_success("host RIP");
 	with_control(VMCS_EXIT_CONTROLS, VMEXIT_LOAD_PAT, VMCS_HOST_IA32_PAT, bad_pat, BAD_HOST, "host PAT");
 }
 
@@ -323,6 +332,52 @@ static const struct rule ldtr_rules[] = {
 	{ VMCS_GUEST_LDTR_AR, 0, VMX_AR_G, BAD_GUEST, "LDTR.G" },
 };
 
+/* With FS (or GS) usable; n: its place among the segments. */
+static void data_segment(unsigned n)
+{
+	const uint32_t ar = VMCS_GUEST_ES_AR + 2 * n, limit = VMCS_GUEST_ES_LIMIT + 2 * n, sel = VMCS_GUEST_ES_SELECTOR + 2 * n;
+	const struct rule rules[] = {
+		{ ar, VMX_AR_TYPE, 2, BAD_GUEST, "FS, GS: type 2" },
+		{ ar, VMX_AR_TYPE, 9, BAD_GUEST, "FS, GS: type 9" },
+		{ ar, 0, VMX_AR_S, BAD_GUEST, "FS, GS: S" },
+		{ sel, 0, 3, BAD_GUEST, "FS, GS: RPL above DPL" },
+		{ ar, 0, VMX_AR_P, BAD_GUEST, "FS, GS: P" },
+		{ ar, 0, BIT(8), BAD_GUEST, "FS, GS: access rights bit 8" },
+		{ ar, 0, VMX_AR_G, BAD_GUEST, "FS, GS: G with limit bits 31:20" },
+		{ limit, 0, 2, BAD_GUEST, "FS, GS: limit bits 11:0 with G" },
+	};
+
+	vmwrite(ar, 0xc093);
+	vmwrite(limit, 0xffffffff);
+	TRY(rules);
+	vmwrite(ar, VMX_AR_UNUSABLE);
+}
+
+/* Guests that break one rule alone only if others are bent first. */
+static void privileges(void)
+{
+	vmwrite(VMCS_GUEST_CS_AR, 0xa09f); /* conforming: its DPL may be below SS's */
+	try(&(struct rule){ VMCS_GUEST_SS_AR, 0, 3 << VMX_AR_DPL_SHIFT, BAD_GUEST, "SS.DPL is not its RPL" });
+	vmwrite(VMCS_GUEST_CS_AR, 0xa0fb);
+	vmwrite(VMCS_GUEST_CS_SELECTOR, SEL_UCODE | 3);
+	vmwrite(VMCS_GUEST_SS_AR, 0xc0f3);
+	vmwrite(VMCS_GUEST_SS_SELECTOR, SEL_UDATA | 3);
+	try(&(struct rule){ VMCS_GUEST_ACTIVITY, 0, ACTIVITY_HLT, BAD_GUEST, "HLT at CPL 3" });
+	vmcs_fresh(guest_vmcall);
+	vmwrite(VMCS_EPT_POINTER, ept_identity());
+	if (!control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_EPT | PROC2_UNRESTRICTED_GUEST))
+		return;
+	control_clear(VMCS_ENTRY_CONTROLS, VMENTRY_IA32E_GUEST);
+	vmwrite(VMCS_GUEST_IA32_EFER, 0);
+	vmwrite(VMCS_GUEST_CS_AR, 0xc093);
+	vmwrite(VMCS_GUEST_CR0, read_cr0() & ~CR0_PG);
+	expect_success("unrestricted, CS type 3");
+	try(&(struct rule){ VMCS_GUEST_SS_AR, 0, 1 << VMX_AR_DPL_SHIFT, BAD_GUEST, "SS.DPL with CS type 3" });
+	try(&(struct rule){ VMCS_GUEST_CS_AR, 0, 1 << VMX_AR_DPL_SHIFT, BAD_GUEST, "CS.DPL with CS type 3" });
+	try(&(struct rule){ VMCS_GUEST_CR0, 0, CR0_PE | CR0_PG, BAD_GUEST, "CR0.PG without PE" });
+	vmcs_fresh(guest_vmcall);
+}
+
 static void segments(void)
 {
 	heading("guest segments");
@@ -338,6 +393,9 @@ static void segments(void)
 	expect_success("ES unusable with a bad base");
 	vmwrite(VMCS_GUEST_ES_BASE, 0);
 	vmwrite(VMCS_GUEST_ES_AR, 0xc093);
+	data_segment(4);
+	data_segment(5);
+	privileges();
 }
 
 static void guest(void)
@@ -431,6 +489,7 @@ static void pdptes(void)
 	vmcs_fresh(guest_vmcall);
 	to_pae();
 	expect_success("PAE guest");
+	try(&(struct rule){ VMCS_GUEST_CR4, 0, CR4_PCIDE, BAD_GUEST, "CR4.PCIDE outside IA-32e mode" });
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		pae_pdpt[i % 4] ^= bad[i];
 		expect(BAD_PDPTE, "PDPTE in memory, reserved bit");
@@ -445,6 +504,50 @@ static void pdptes(void)
 	expect_success("PAE guest with EPT");
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		try(&(struct rule){ VMCS_GUEST_PDPTE0 + 2 * (i % 4), 0, bad[i], BAD_PDPTE, "PDPTE in the VMCS, reserved bit" });
+}
+
+/* --- virtual-8086 mode --- */
+
+#define V86_CODE 0x9000
+
+static void start_v86(void)
+{
+	vmwrite(VMCS_GUEST_RIP, 0);
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_VM);
+}
+
+static void v86_segments(void)
+{
+	for (unsigned n = 0; n < 6; n++) {
+		vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * n, V86_CODE >> 4);
+		vmwrite(VMCS_GUEST_ES_BASE + 2 * n, V86_CODE);
+		vmwrite(VMCS_GUEST_ES_LIMIT + 2 * n, 0xffff);
+		vmwrite(VMCS_GUEST_ES_AR + 2 * n, 0xf3);
+	}
+}
+
+static void v86(void)
+{
+	static const uint8_t code[] = { 0x0f, 0x01, 0xc1 }; /* VMCALL */
+
+	heading("virtual-8086 mode");
+	for (unsigned i = 0; i < sizeof(code); i++)
+		((volatile uint8_t *)V86_CODE)[i] = code[i];
+	vmcs_fresh(guest_vmcall);
+	to_pae();
+	v86_segments();
+	start_guest = start_v86;
+	expect_success("virtual-8086 guest");
+	for (unsigned n = 0; n < 6; n++) {
+		try(&(struct rule){ VMCS_GUEST_ES_BASE + 2 * n, 0, 0x10, BAD_GUEST, "virtual-8086 base" });
+		try(&(struct rule){ VMCS_GUEST_ES_LIMIT + 2 * n, 0, 0x10000, BAD_GUEST, "virtual-8086 limit" });
+		try(&(struct rule){ VMCS_GUEST_ES_AR + 2 * n, 0, 1, BAD_GUEST, "virtual-8086 access rights" });
+	}
+	start_guest = 0;
+	vmcs_fresh(guest_vmcall);
+	v86_segments();
+	start_v86();
+	expect(BAD_GUEST, "virtual-8086 mode in IA-32e mode");
 }
 
 struct msr_entry {
@@ -514,6 +617,7 @@ int main(void)
 	virtual_nmi();
 	link_pointer();
 	pdptes();
+	v86();
 	msr_loading();
 	failed_entry_leaves();
 	return failures() != 0;
