@@ -33,27 +33,12 @@ struct round {
 
 static u32 categories(unsigned long e)
 {
-	static const struct {
-		unsigned long flag;
-		u32 category;
-	} map[] = {
-		{ E_WRITTEN, OOH_PAGE_WRITTEN }, { E_MAPPED, OOH_PAGE_MAPPED },     { E_ABSENT, OOH_PAGE_ABSENT },
-		{ E_SWAPPED, OOH_PAGE_SWAPPED }, { E_IO, OOH_PAGE_PINNED },         { E_OVERFLOW, OOH_PAGE_OVERFLOW },
-		{ E_UNTRACK, OOH_PAGE_UNTRACKED },
-	};
-	u32 c = 0;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(map); i++)
-		c |= e & map[i].flag ? map[i].category : 0;
-	return c;
+	return (e & E_REPORT) >> E_CATEGORY;
 }
 
 static unsigned long entry_flags(u32 c)
 {
-	return (c & OOH_PAGE_WRITTEN ? E_WRITTEN : 0) | (c & OOH_PAGE_MAPPED ? E_MAPPED : 0) |
-	       (c & OOH_PAGE_ABSENT ? E_ABSENT : 0) | (c & OOH_PAGE_SWAPPED ? E_SWAPPED : 0) |
-	       (c & OOH_PAGE_PINNED ? E_IO : 0) | (c & OOH_PAGE_OVERFLOW ? E_OVERFLOW : 0);
+	return ((unsigned long)c << E_CATEGORY) & E_SEEN;
 }
 
 /* ---- regions ---- */
@@ -163,7 +148,7 @@ static void reset(struct round *r, struct xa_state *xas, unsigned long e)
 	ooh_page_mark_clean(t, xas);
 	ooh_page_set(t, xas, e & ~E_REPORT);
 	if (e & E_FRAME) {
-		t->batch_vpn[r->batch] = xas->xa_index;
+		t->batch_vpn[r->batch] = xas->xa_index | (e & E_TAGGED ? 0 : BATCH_TAG);
 		t->batch_pfn[r->batch++] = e_pfn(e);
 	}
 }

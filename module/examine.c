@@ -125,6 +125,9 @@ static void tag_batch(struct ooh_tracker *t, unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
+		if (!(t->batch_vpn[i] & BATCH_TAG))
+			continue;
+		t->batch_vpn[i] &= ~BATCH_TAG;
 		if (ooh_frame_tag(t->batch_pfn[i], t->id, t->batch_vpn[i]))
 			cannot_arm(t, t->batch_vpn[i]);
 		else
@@ -132,7 +135,10 @@ static void tag_batch(struct ooh_tracker *t, unsigned int nr)
 	}
 }
 
-/* Arms the frames in batch_pfn for the pages in batch_vpn, tagging them first. The caller flushes. Returns nr. */
+/*
+ * Arms the frames in batch_pfn for the pages in batch_vpn, first tagging those that are not. The caller flushes.
+ * Returns nr.
+ */
 unsigned int ooh_arm_batch(struct ooh_tracker *t, unsigned int nr)
 {
 	int err;
@@ -262,7 +268,7 @@ static bool settle(struct block *b, struct xa_state *xas, u64 pte, bool writable
 	if (check)
 		xas_set_mark(xas, PG_CHECK);
 	if (b->fresh && (new & E_FRAME)) {
-		t->batch_vpn[b->new] = vpn;
+		t->batch_vpn[b->new] = vpn | BATCH_TAG;
 		t->batch_pfn[b->new++] = e_pfn(new);
 	}
 	return true;
@@ -566,8 +572,8 @@ bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, b
 }
 
 /*
- * At the start of a round, for pages whose references were not beyond doubt at the end of the last. What is odd now may have been
- * a device's all the time, and is not taken back.
+ * At the start of a round, for pages whose references were not beyond doubt at the end of the last. What is odd now
+ * may have been a device's all the time, and is not taken back.
  */
 void ooh_check_watched(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {

@@ -177,29 +177,50 @@ bool ooh_frame_untag(unsigned long pfn, unsigned int id, unsigned long vpn)
 	return last;
 }
 
-static void call(u64 tag, unsigned long pfn, ooh_frame_fn fn)
-{
-	struct ooh_tracker *t = ooh_tracker_by_id(tag_id(tag));
+/* What the last of many frames was, since the next is mostly like it. */
+struct lookup {
+	unsigned long at; /* number of the leaf */
+	struct leaf *leaf;
+	unsigned int id;
+	struct ooh_tracker *t;
+};
 
-	if (t)
-		fn(t, tag_vpn(tag), pfn);
+static u64 look_up(struct lookup *l, unsigned long pfn)
+{
+	if (pfn >> LEAF_SHIFT != l->at) {
+		l->at = pfn >> LEAF_SHIFT;
+		l->leaf = xa_load(&leaves, l->at);
+	}
+	return l->leaf ? l->leaf->word[pfn & (LEAF_SIZE - 1)] : 0;
 }
 
-/* Calls fn, which must not sleep, for each tag of the frame. Returns their number. Any context but NMI. */
-unsigned int ooh_frame_for_each(unsigned long pfn, ooh_frame_fn fn)
+static void call(struct lookup *l, u64 tag, unsigned long pfn, ooh_frame_fn fn, void *arg)
 {
+	if (tag_id(tag) != l->id) {
+		l->id = tag_id(tag);
+		l->t = ooh_tracker_by_id(l->id);
+	}
+	if (l->t)
+		fn(l->t, tag_vpn(tag), pfn, arg);
+}
+
+/* Calls fn, which must not sleep, for each tag of each frame. Returns how many frames had one. Any context but NMI. */
+unsigned int ooh_frames_for_each(const u64 *pfn, unsigned int nr, ooh_frame_fn fn, void *arg)
+{
+	struct lookup last = { .at = ULONG_MAX };
 	const struct link *l;
-	unsigned int n = 0;
-	u64 *word;
+	unsigned int i, n = 0;
+	u64 word;
 
 	spin_lock(&frames_lock);
-	word = word_of(pfn);
-	if (word && (*word & TAG_ONE)) {
-		call(*word, pfn, fn);
-		n = 1;
-	} else if (word) {
-		for (l = word_list(*word); l; l = l->next, n++)
-			call(l->tag, pfn, fn);
+	for (i = 0; i < nr; i++) {
+		word = look_up(&last, pfn[i]);
+		n += !!word;
+		if (word & TAG_ONE)
+			call(&last, word, pfn[i], fn, arg);
+		else
+			for (l = word_list(word); l; l = l->next)
+				call(&last, l->tag, pfn[i], fn, arg);
 	}
 	spin_unlock(&frames_lock);
 	return n;

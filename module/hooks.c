@@ -242,11 +242,11 @@ static int grab_page_begin(struct kretprobe_instance *ri, struct pt_regs *regs)
 static int grab_end(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct grab *g = (void *)ri->data;
-	unsigned long i;
+	u64 pfn;
 
-	for (i = 0; i < g->nr; i++)
-		if (ooh_frame_tagged(g->pfn + i))
-			ooh_frame_for_each(g->pfn + i, ooh_page_grabbed);
+	for (pfn = g->pfn; pfn < g->pfn + g->nr; pfn++)
+		if (ooh_frame_tagged(pfn))
+			ooh_frames_for_each(&pfn, 1, ooh_page_grabbed, NULL);
 	return 0;
 }
 

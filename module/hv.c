@@ -275,21 +275,31 @@ static void take_overflow(void)
 	}
 }
 
+#define CONSUME_MAX 64u /* entries handled under one hold of the locks */
+
+/* Entries from ring.tail on, up to head, that lie together. Returns their number. */
+static unsigned int consume_some(u64 head)
+{
+	const u64 slot = ring.tail & (ring.nr * ENTRIES_PER_PAGE - 1), in_page = slot % ENTRIES_PER_PAGE;
+	const unsigned int nr = min3((u64)CONSUME_MAX, head - ring.tail, ENTRIES_PER_PAGE - in_page);
+	struct ooh_logger logger = { .t = NULL };
+	unsigned int tagged;
+
+	tagged = ooh_frames_for_each(ring.page[slot / ENTRIES_PER_PAGE] + in_page, nr, ooh_page_logged, &logger);
+	ooh_logger_end(&logger);
+	ring.untagged += nr - tagged;
+	return nr;
+}
+
 static void consume(void)
 {
-	const u64 mask = ring.nr * ENTRIES_PER_PAGE - 1;
-	u64 head;
+	u64 head, first = ring.tail;
 
 	take_overflow();
 	head = smp_load_acquire(&ring.head->head);
-	while (ring.tail != head) {
-		u64 slot = ring.tail++ & mask;
-		u64 pfn = ring.page[slot / ENTRIES_PER_PAGE][slot % ENTRIES_PER_PAGE];
-
-		if (!ooh_frame_for_each(pfn, ooh_page_logged))
-			ring.untagged++;
-		ring.consumed++;
-	}
+	while (ring.tail != head)
+		ring.tail += consume_some(head);
+	ring.consumed += head - first;
 	smp_store_release(&ring.head->tail, ring.tail);
 }
 

@@ -27,24 +27,27 @@
 #define OOH_BLOCK_SHIFT (PMD_SHIFT - PAGE_SHIFT)
 #define OOH_BLOCK_PAGES (1ul << OOH_BLOCK_SHIFT)
 #define OOH_MAX_VPN     (TASK_SIZE_MAX >> PAGE_SHIFT)
+#define BATCH_TAG       BIT(63) /* the frame has no tag yet */
 #define OOH_LIST_MAX    512u /* frames in one ARM or DISARM */
 
 /* ---- what is known of one virtual page: the value stored in tracker->pages ---- */
 
 #define E_FRAME    BIT(0)  /* the bits above E_SHIFT are a frame number */
 #define E_TAGGED   BIT(1)  /* the frame has our tag, and was armed after the tag was set */
-#define E_WRITTEN  BIT(2)  /* logged since reset */
-#define E_FAULT    BIT(3)  /* a fault (or another way to install a mapping) was seen since the page was last examined */
-#define E_INVAL    BIT(4)  /* the notifier announced a change since the page was last examined */
-#define E_MAPPED   BIT(5)  /* examined: the mapping is not the one of the last round */
-#define E_ABSENT   BIT(6)  /* examined: nothing mapped */
-#define E_SWAPPED  BIT(7)  /* examined: a swap or migration entry */
-#define E_IO       BIT(8)  /* a device may write to the frame */
-#define E_OVERFLOW BIT(9)  /* log entries were lost */
-#define E_UNTRACK  BIT(10) /* cannot be armed: dirty every round */
-#define E_LEAVING  BIT(11) /* swapped out clean; forgotten in the next round if no late log entry says otherwise */
-#define E_HELD     BIT(12) /* odd references were found at the end of the last round, too */
-#define E_REPORT   (E_WRITTEN | E_MAPPED | E_ABSENT | E_SWAPPED | E_IO | E_OVERFLOW | E_UNTRACK)
+#define E_FAULT    BIT(2)  /* a fault (or another way to install a mapping) was seen since the page was last examined */
+#define E_INVAL    BIT(3)  /* the notifier announced a change since the page was last examined */
+#define E_LEAVING  BIT(4)  /* swapped out clean; forgotten in the next round if no late log entry says otherwise */
+#define E_HELD     BIT(5)  /* odd references were found at the end of the last round, too */
+/* What will be reported: the categories of abi/ooh.h, shifted. */
+#define E_CATEGORY 6
+#define E_WRITTEN  ((unsigned long)OOH_PAGE_WRITTEN << E_CATEGORY)   /* logged since reset */
+#define E_MAPPED   ((unsigned long)OOH_PAGE_MAPPED << E_CATEGORY)    /* examined: not the mapping of the last round */
+#define E_IO       ((unsigned long)OOH_PAGE_PINNED << E_CATEGORY)    /* a device may write to the frame */
+#define E_ABSENT   ((unsigned long)OOH_PAGE_ABSENT << E_CATEGORY)    /* examined: nothing mapped */
+#define E_SWAPPED  ((unsigned long)OOH_PAGE_SWAPPED << E_CATEGORY)   /* examined: a swap or migration entry */
+#define E_OVERFLOW ((unsigned long)OOH_PAGE_OVERFLOW << E_CATEGORY)  /* log entries were lost */
+#define E_UNTRACK  ((unsigned long)OOH_PAGE_UNTRACKED << E_CATEGORY) /* cannot be armed: dirty every round */
+#define E_REPORT   (E_WRITTEN | E_MAPPED | E_IO | E_ABSENT | E_SWAPPED | E_OVERFLOW | E_UNTRACK)
 #define E_SEEN     (E_REPORT & ~E_UNTRACK)
 #define E_SHIFT    13
 
@@ -95,7 +98,7 @@ struct ooh_tracker {
 	struct ooh_region *buf;  /* T */
 	size_t buf_len;          /* T: regions */
 	unsigned long missed;    /* T: hook calls missed, as of the last round */
-	unsigned long *batch_vpn; /* T: OOH_LIST_MAX virtual pages whose frames are being armed */
+	unsigned long *batch_vpn; /* T: OOH_LIST_MAX virtual pages whose frames are being armed, or | BATCH_TAG */
 	u64 *batch_pfn;          /* T */
 	u64 *snap;               /* T: OOH_BLOCK_PAGES page-table entries */
 
@@ -141,18 +144,23 @@ void ooh_hv_status(struct ooh_status *st);
 u64 ooh_hypercalls(void);
 
 /* ---- frames.c: frame -> (tracker, virtual page) ---- */
-typedef void (*ooh_frame_fn)(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn);
+typedef void (*ooh_frame_fn)(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *arg);
 int ooh_frame_tag(unsigned long pfn, unsigned int id, unsigned long vpn);
 bool ooh_frame_untag(unsigned long pfn, unsigned int id, unsigned long vpn);
-unsigned int ooh_frame_for_each(unsigned long pfn, ooh_frame_fn fn);
+unsigned int ooh_frames_for_each(const u64 *pfn, unsigned int nr, ooh_frame_fn fn, void *arg);
 bool ooh_frame_tagged(unsigned long pfn);
 u64 ooh_frames_count(void);
 void ooh_frames_free(void);
 
 /* ---- pages.c: virtual page -> what is known ---- */
 int ooh_page_or(struct ooh_tracker *t, unsigned long vpn, unsigned long flags, xa_mark_t mark, gfp_t gfp);
-void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn);
-void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn);
+struct ooh_logger {
+	struct ooh_tracker *t; /* whose pages are locked; NULL: none */
+	struct xa_state xas;
+};
+void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *logger);
+void ooh_logger_end(struct ooh_logger *l);
+void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *unused);
 void ooh_page_fault(struct ooh_tracker *t, unsigned long vpn);
 void ooh_block_fault(struct ooh_tracker *t, unsigned long vpn);
 void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi);

@@ -29,17 +29,25 @@ void ooh_page_mark_clean(struct ooh_tracker *t, struct xa_state *xas)
 }
 
 /*
- * Replaces the value, keeping the marks, and counts tagged frames. May leave xas in error: no memory for a new entry.
+ * Replaces the value, keeping the marks, and counts tagged frames. xas has just been loaded. Where there was a value,
+ * the new one is put into the same slot; xas_store() would look for things that cannot be. May leave xas in error: no
+ * memory for a new entry.
  */
 void ooh_page_set(struct ooh_tracker *t, struct xa_state *xas, unsigned long e)
 {
-	void *old = xas_store(xas, xa_mk_value(e));
-	unsigned long was;
+	void *old = NULL;
 
-	if (xas_error(xas))
-		return;
-	was = old ? xa_to_value(old) : 0;
-	t->present += !!(e & E_TAGGED) - !!(was & E_TAGGED);
+	if (xas_is_node(xas))
+		old = xa_entry(&t->pages, xas->xa_node, xas->xa_offset);
+	if (xa_is_value(old)) {
+		rcu_assign_pointer(xas->xa_node->slots[xas->xa_offset], xa_mk_value(e));
+		t->present -= !!(xa_to_value(old) & E_TAGGED);
+	} else {
+		xas_store(xas, xa_mk_value(e));
+		if (xas_error(xas))
+			return;
+	}
+	t->present += !!(e & E_TAGGED);
 }
 
 void ooh_page_erase(struct ooh_tracker *t, struct xa_state *xas)
@@ -85,35 +93,67 @@ int ooh_page_or(struct ooh_tracker *t, unsigned long vpn, unsigned long flags, x
 }
 
 /* Sets flags on the entry, if it stands for this frame. */
-static void frame_or(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, unsigned long flags)
+static void frame_or(struct ooh_tracker *t, struct xa_state *xas, void *old, unsigned long pfn, unsigned long flags)
 {
-	XA_STATE(xas, &t->pages, vpn);
-	unsigned long e;
-	void *old;
+	const unsigned long e = old ? xa_to_value(old) : 0;
 
-	xas_lock(&xas);
-	old = xas_load(&xas);
-	e = old ? xa_to_value(old) : 0;
-	if ((e & E_FRAME) && e_pfn(e) == pfn) {
-		ooh_page_set(t, &xas, e | flags);
-		ooh_page_mark_dirty(t, &xas);
-	}
-	xas_unlock(&xas);
+	if (!(e & E_FRAME) || e_pfn(e) != pfn)
+		return;
+	if ((e & flags) != flags)
+		ooh_page_set(t, xas, e | flags);
+	ooh_page_mark_dirty(t, xas);
 }
 
-/* A log entry of the frame arrived. H is held. */
-void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn)
+/* Lets go of the tracker that the last entries were for. */
+void ooh_logger_end(struct ooh_logger *l)
 {
-	frame_or(t, vpn, pfn, E_WRITTEN);
+	struct ooh_tracker *t = l->t;
+
+	if (!t)
+		return;
+	xas_unlock(&l->xas);
+	l->t = NULL;
 	if (t->threshold && READ_ONCE(t->dirty) >= t->threshold)
 		wake_up_poll(&t->wait, EPOLLIN | EPOLLRDNORM);
 }
 
-/* Somebody took a reference on the frame to let a device write. Interrupts may be off. */
-void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn)
+/* Entries come in runs: mostly the next one is in the node at hand. */
+static void *logger_load(struct ooh_logger *l, unsigned long vpn)
 {
+	struct xa_state *xas = &l->xas;
+
+	if (xas_is_node(xas) && !xas->xa_node->shift && vpn >> XA_CHUNK_SHIFT == xas->xa_index >> XA_CHUNK_SHIFT) {
+		xas->xa_index = vpn;
+		xas->xa_offset = vpn & XA_CHUNK_MASK;
+		return xa_entry(xas->xa, xas->xa_node, xas->xa_offset);
+	}
+	xas_set(xas, vpn);
+	return xas_load(xas);
+}
+
+/* A log entry of the frame arrived. Keeps the tracker's pages locked until ooh_logger_end(). H is held. */
+void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *logger)
+{
+	struct ooh_logger *l = logger;
+
+	if (l->t != t) {
+		ooh_logger_end(l);
+		l->t = t;
+		l->xas = (struct xa_state)__XA_STATE(&t->pages, vpn, 0, 0);
+		xas_lock(&l->xas);
+	}
+	frame_or(t, &l->xas, logger_load(l, vpn), pfn, E_WRITTEN);
+}
+
+/* Somebody took a reference on the frame to let a device write. Interrupts may be off. */
+void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *unused)
+{
+	XA_STATE(xas, &t->pages, vpn);
+
+	xas_lock(&xas);
 	t->stats.pins++;
-	frame_or(t, vpn, pfn, E_IO);
+	frame_or(t, &xas, xas_load(&xas), pfn, E_IO);
+	xas_unlock(&xas);
 }
 
 /* A fault, or another way to install a mapping, is about to happen at this page. The mm is locked; no sleeping. */

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/timex.h>
 #include <linux/xarray.h>
 
 #include "../../abi/hv_loader.h"
@@ -26,6 +27,14 @@ MODULE_PARM_DESC(arm_fails, "every so many-th ARM answers ENOMEM, after half of 
 static bool no_log;
 module_param(no_log, bool, 0644);
 MODULE_PARM_DESC(no_log, "log nothing: a broken hypervisor, to see that tests notice");
+
+static bool log_all;
+module_param(log_all, bool, 0644);
+MODULE_PARM_DESC(log_all, "take every armed frame for written, without looking: to measure what rounds cost above");
+
+static unsigned long cycles;
+module_param(cycles, ulong, 0644);
+MODULE_PARM_DESC(cycles, "TSC cycles spent in the double");
 
 enum state { IDLE, WAITING, ARMED };
 
@@ -95,7 +104,7 @@ static long drain(u64 flags)
 	xa_for_each(&frames, pfn, f) {
 		if (f->state != ARMED || pfn % num_online_cpus() != cpu % num_online_cpus())
 			continue;
-		if (no_log || !memcmp(f->copy, frame_memory(pfn), PAGE_SIZE))
+		if (no_log || (!log_all && !memcmp(f->copy, frame_memory(pfn), PAGE_SIZE)))
 			continue;
 		f->state = IDLE;
 		info.armed--;
@@ -230,6 +239,7 @@ static void make_room(const u64 *list, u64 nr)
 
 long ooh_hypercall(unsigned int nr, u64 a, u64 b, u64 c)
 {
+	const u64 began = get_cycles();
 	unsigned long flags;
 	long rc;
 
@@ -241,6 +251,7 @@ long ooh_hypercall(unsigned int nr, u64 a, u64 b, u64 c)
 		make_room(phys_to_virt(a), b);
 	spin_lock_irqsave(&lock, flags);
 	rc = call_locked(nr, a, b);
+	cycles += get_cycles() - began;
 	spin_unlock_irqrestore(&lock, flags);
 	return rc;
 }

@@ -6,7 +6,9 @@
 #define _GNU_SOURCE
 #include "ooh_test.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PARAM "/sys/module/ooh_hv_double/parameters/"
@@ -57,8 +59,54 @@ static void t_blind(void)
 	CHECK(!c.pages, "%llu pages reported, though nothing was logged", c.pages);
 }
 
+static unsigned long double_cycles(void)
+{
+	unsigned long n = 0;
+	FILE *f = fopen(PARAM "cycles", "r");
+
+	if (!f || fscanf(f, "%lu", &n) != 1)
+		skip("no test double");
+	fclose(f);
+	return n;
+}
+
+/*
+ * A figure, not a test: TSC cycles of the module for a round in which every page is dirty, the double's own taken
+ * out.
+ */
+static void t_cost(void)
+{
+	const size_t sizes[] = { 100, 1000, 10000 };
+	static struct ooh_region vec[16];
+	struct ooh_tracker_stats s;
+	struct ooh_collect c;
+	int i, k, t;
+
+	for (i = 0; i < 3; i++) {
+		char *p = map_anon(sizes[i]);
+		unsigned long in_double = 0, before;
+
+		touch(p, sizes[i]);
+		t = self_tracker(p, sizes[i] * PG);
+		stats(t, &s);
+		note("%zu pages: START %llu cycles a page", sizes[i], s.cycles_start / sizes[i]);
+		param("log_all", "1");
+		for (k = 0; k < 4; k++) {
+			before = double_cycles();
+			CHECK(!collect(t, &c, NULL, 0, vec, 16, 0) && c.pages == sizes[i]);
+			in_double = double_cycles() - before;
+		}
+		param("log_all", "0");
+		note("%zu pages: a round of %llu cycles, %lu of them the double's: %llu a page", sizes[i], c.cycles,
+		     in_double, (c.cycles - in_double) / c.pages);
+		close(t);
+		munmap(p, sizes[i] * PG);
+	}
+}
+
 const struct test double_tests[] = {
 	{ "ARM fails", t_arm_fails },
+	{ "cost of a round", t_cost },
 	{ "tests notice a log that is not kept", t_blind },
 	{ NULL, NULL },
 };
