@@ -36,13 +36,14 @@ bool bus_init(struct machine *m, u64 size)
 bool bus_map_ram(struct machine *m, int fd, u64 offset)
 {
 	struct bus *b = &m->bus;
+	const int flags = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
 
 	/* Pages that the guest never writes stay shared with every other machine resumed from the same snapshot. */
-	return mmap(b->ram, b->ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) !=
-	       MAP_FAILED;
+	return mmap(b->ram, b->ram_size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset) != MAP_FAILED;
 }
 
-void bus_add_mmio(struct machine *m, u64 base, u64 size, mmio_read_fn *rd, mmio_write_fn *wr, void *dev, const char *name)
+void bus_add_mmio(struct machine *m, u64 base, u64 size, mmio_read_fn *rd, mmio_write_fn *wr, void *dev,
+		  const char *name)
 {
 	struct bus *b = &m->bus;
 

@@ -72,8 +72,10 @@ static inline u64 bus_frame(const struct bus *b, const u8 *p)
 bool bus_init(struct machine *m, u64 size);
 /* Replaces the contents of RAM by a private (copy-on-write) mapping of fd from offset on. False with errno set. */
 bool bus_map_ram(struct machine *m, int fd, u64 offset);
-void bus_add_mmio(struct machine *m, u64 base, u64 size, mmio_read_fn *rd, mmio_write_fn *wr, void *dev, const char *name);
-void bus_add_pio(struct machine *m, u16 base, u16 count, pio_read_fn *rd, pio_write_fn *wr, void *dev, const char *name);
+void bus_add_mmio(struct machine *m, u64 base, u64 size, mmio_read_fn *rd, mmio_write_fn *wr, void *dev,
+		  const char *name);
+void bus_add_pio(struct machine *m, u16 base, u16 count, pio_read_fn *rd, pio_write_fn *wr, void *dev,
+		 const char *name);
 
 /* Device access; a hole reads as all ones and swallows writes, as on a PC. Counts, and charges COST_IO/COST_MMIO. */
 u64 bus_mmio_read(struct machine *m, struct cpu *c, hpa_t a, unsigned size);
@@ -82,8 +84,8 @@ u32 bus_pio_read(struct machine *m, struct cpu *c, u16 port, unsigned size);
 void bus_pio_write(struct machine *m, struct cpu *c, u16 port, unsigned size, u32 value);
 
 /*
- * Physical access of devices and of the loader ("DMA"): ranges may cross pages; false if any byte is not RAM. Writes are seen by
- * the oracle and drop decoded code; they set no dirty flag and are not logged by PML, as on a real machine.
+ * Physical access of devices and of the loader ("DMA"): ranges may cross pages; false if any byte is not RAM. Writes
+ * are seen by the oracle and drop decoded code; they set no dirty flag and are not logged by PML, as on a real machine.
  */
 bool bus_dma_read(struct machine *m, hpa_t a, void *buf, u64 n);
 bool bus_dma_write(struct machine *m, hpa_t a, const void *buf, u64 n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The slow path of loads and stores: everything that is not a plain access within one page of RAM whose fast tag is valid.
- * All pages of an access are translated and prepared before the first byte is touched.
+ * The slow path of loads and stores: everything that is not a plain access within one page of RAM whose fast tag is
+ * valid. All pages of an access are translated and prepared before the first byte is touched.
  */
 #include <string.h>
 
@@ -66,8 +66,11 @@ static struct tlb_entry *miss(struct cpu *c, const struct op *o, u64 lin, enum m
 	return tlb_install(c, lin, &w);
 }
 
-/* The translation of lin's page, with the right to do a. Does not return otherwise. Valid until the next one is made. */
-static inline struct tlb_entry *translate(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, enum mmu_mode mode)
+/*
+ * The translation of lin's page, with the right to do a. Does not return otherwise. Valid until the next one is made.
+ */
+static inline struct tlb_entry *translate(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a,
+					  enum mmu_mode mode)
 {
 	struct mmu_state *s = c->mmu;
 	struct tlb_entry *e = tlb_find(s, lin & ~PAGE_OFFSET_MASK);
@@ -124,7 +127,8 @@ static u64 next_page(const struct cpu *c, u64 lin)
 }
 
 /* n <= PAGE_SIZE. Returns the number of parts. */
-static unsigned split(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a, enum mmu_mode mode, struct part p[2])
+static unsigned split(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a, enum mmu_mode mode,
+		      struct part p[2])
 {
 	unsigned left = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
 	unsigned first = n < left ? n : left, parts = first < n ? 2 : 1;
@@ -177,6 +181,14 @@ static void read_part(struct cpu *c, const struct part *p, u8 *to)
 		device_read(c, p, to);
 }
 
+/* A store to lin, in a page of RAM at host, concerns decoded code or the oracle. */
+static bool watched(const struct cpu *c, u64 lin, const u8 *host)
+{
+	const struct bus *b = &c->m->bus;
+
+	return (b->frame_flags[bus_frame(b, host)] & FRAME_SLOW) || oracle_gates(c, lin);
+}
+
 /* n bytes of RAM at host, within a page, have been written. */
 static void tell_watchers(struct cpu *c, u64 lin, const u8 *host, unsigned n)
 {
@@ -200,7 +212,8 @@ static void write_part(struct cpu *c, const struct part *p, const u8 *from)
 	tell_watchers(c, p->lin, p->host, p->n);
 }
 
-static void load(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n, enum mmu_access a, enum mmu_mode mode)
+static void load(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n, enum mmu_access a,
+		 enum mmu_mode mode)
 {
 	struct part p[2];
 	unsigned parts = split(c, o, lin, n, a, mode, p);
@@ -249,14 +262,15 @@ static inline bool quick_load(struct cpu *c, const struct op *o, u64 lin, void *
 	return true;
 }
 
-static inline bool quick_store(struct cpu *c, const struct op *o, u64 lin, const void *from, unsigned n, enum mmu_mode mode)
+static inline bool quick_store(struct cpu *c, const struct op *o, u64 lin, const void *from, unsigned n,
+			       enum mmu_mode mode)
 {
 	const struct tlb_entry *e;
 
 	if (!within_page(lin, n))
 		return false;
 	e = translate(c, o, lin, ACCESS_WRITE, mode);
-	if (unlikely(!e->host) || (c->m->bus.frame_flags[bus_frame(&c->m->bus, e->host)] & FRAME_SLOW) || oracle_gates(c, lin))
+	if (unlikely(!e->host) || watched(c, lin, e->host))
 		return false;
 	memcpy(e->host + (lin & PAGE_OFFSET_MASK), from, n);
 	fast_fill(c, e, mode);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Contexts: which cached translations belong to the running address space, and what accesses are allowed in each mode. */
+/*
+ * Contexts: which cached translations belong to the running address space, and what accesses are allowed in each mode.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,9 @@ u32 mmu_new_key(struct cpu *c)
 	struct mmu_state *s = c->mmu;
 
 	if (unlikely(++s->serial == 0)) {
-		/* Keys start over: what the old ones marked has to go. Contexts get new ones when they are next used. */
+		/*
+		 * Keys start over: what the old ones marked has to go. Contexts get new ones when they are next used.
+		 */
 		memset(s->tlb, 0, sizeof(s->tlb));
 		memset(s->large, 0, sizeof(s->large));
 		memset(s->pde, 0, sizeof(s->pde));
@@ -109,7 +113,10 @@ void mmu_activate(struct cpu *c)
 	s->cur = x;
 	s->key = x->key;
 	s->gkey = x->gkey;
-	/* A new root under an old PCID: software keeps its translations, but the oracle tells address spaces apart by CR3. */
+	/*
+	 * A new root under an old PCID: software keeps its translations, but the oracle tells address spaces apart by
+	 * CR3.
+	 */
 	if (x->fast_epoch != s->fast_epoch || x->fast_cfg != s->cfg || x->root != (c->cr3 & CR3_ADDRESS)) {
 		x->fast = new_fast_number(c);
 		x->fast_epoch = s->fast_epoch;
@@ -164,8 +171,8 @@ static bool unchanged(const struct cpu *c)
 {
 	const struct mmu_state *s = c->mmu;
 
-	return s->cr3 == c->cr3 && s->cr0 == c->cr0 && s->cr4 == c->cr4 && s->efer == c->efer && s->vpid == c->vmx.vpid &&
-	       s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp && s->cur;
+	return s->cr3 == c->cr3 && s->cr0 == c->cr0 && s->cr4 == c->cr4 && s->efer == c->efer && s->cur &&
+	       s->vpid == c->vmx.vpid && s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp;
 }
 
 static void reconfigure(struct cpu *c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Extended page tables: guest-physical to host-physical. SDM 3C "The Extended Page Table Mechanism (EPT)", with accessed and
- * dirty flags and page-modification logging.
+ * Extended page tables: guest-physical to host-physical. SDM 3C "The Extended Page Table Mechanism (EPT)", with
+ * accessed and dirty flags and page-modification logging.
  */
 #include "arch/msrs.h"
 #include "arch/paging.h"
@@ -170,8 +170,8 @@ static void set_entry(struct cpu *c, struct ept_walk *w, unsigned level, u64 fla
 }
 
 /*
- * SDM 3C "Page-Modification Logging": the log entry comes first; when the log is full the CPU exits instead and no flag changes.
- * One entry a dirty flag: a large page is logged once, with the 4 KiB address that was written.
+ * SDM 3C "Page-Modification Logging": the log entry comes first; when the log is full the CPU exits instead and no flag
+ * changes. One entry a dirty flag: a large page is logged once, with the 4 KiB address that was written.
  */
 static void set_accessed_dirty(struct cpu *c, const struct op *o, struct ept_walk *w, gpa_t gpa, bool write)
 {

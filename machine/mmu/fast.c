@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fast tags. They say nothing that the architectural TLB does not say, and their coming and going costs no virtual time. For each
- * RAM frame a hint says where fast write tags to it may be, so that a frame can be watched without a search.
+ * Fast tags. They say nothing that the architectural TLB does not say, and their coming and going costs no virtual
+ * time. For each RAM frame a hint says where fast write tags to it may be, so that a frame can be watched without a
+ * search.
  */
 #include "machine/mmu/fast.h"
 #include "machine/oracle/state.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What invalidates cached translations. SDM 3A "Operations that Invalidate TLBs and Paging-Structure Caches"; SDM 3C "Operations
- * that Invalidate Cached Mappings".
+ * What invalidates cached translations. SDM 3A "Operations that Invalidate TLBs and Paging-Structure Caches"; SDM 3C
+ * "Operations that Invalidate Cached Mappings".
  */
 #include "arch/paging.h"
 #include "arch/vmx.h"
@@ -176,8 +176,8 @@ void mmu_invept(struct cpu *c, unsigned type, u64 eptp)
 }
 
 /*
- * SDM 3A: a page fault invalidates the translations of its address in the current PCID and the paging-structure-cache entries that
- * would be used for it. SDM 3C: so does an EPT violation with the combined mappings.
+ * SDM 3A: a page fault invalidates the translations of its address in the current PCID and the paging-structure-cache
+ * entries that would be used for it. SDM 3C: so does an EPT violation with the combined mappings.
  */
 void mmu_forget_faulting(struct cpu *c, u64 lin)
 {

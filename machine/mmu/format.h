@@ -11,7 +11,7 @@ enum leaf { LEAF_NEVER, LEAF_BY_PS, LEAF_ALWAYS };
 struct pt_level {
 	u8 shift, index_bits;
 	enum leaf leaf;
-	u64 table_reserved; /* bits that must be 0 in an entry that points to a table; NX comes on top while EFER.NXE is 0 */
+	u64 table_reserved; /* bits that must be 0 in an entry that points to a table; NX too while EFER.NXE is 0 */
 	u64 leaf_reserved;
 };
 

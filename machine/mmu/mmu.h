@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory as instructions see it: linear addresses in, bytes out, or a fault. The fast path is a compare against the TLB; all the
- * rest (walks in one and two dimensions, accessed and dirty flags, PML, MMIO, page crossings, code and oracle pages) is in
- * mmu_ld and friends.
+ * Memory as instructions see it: linear addresses in, bytes out, or a fault. The fast path is a compare against the
+ * TLB; all the rest (walks in one and two dimensions, accessed and dirty flags, PML, MMIO, page crossings, code and
+ * oracle pages) is in mmu_ld and friends.
  */
 #ifndef OOH_MACHINE_MMU_MMU_H
 #define OOH_MACHINE_MMU_MMU_H
@@ -28,8 +28,9 @@ enum mmu_mode {
 enum mmu_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 
 /*
- * One entry of the fast path. A tag is the page's linear address with the current context (12 bits: VPID, EPTP, PCID) in its low
- * bits, or ~0. A write tag is present only when every dirty flag on the way is set and the frame has no FRAME_SLOW flag.
+ * One entry of the fast path. A tag is the page's linear address with the current context (12 bits: VPID, EPTP, PCID)
+ * in its low bits, or ~0. A write tag is present only when every dirty flag on the way is set and the frame has no
+ * FRAME_SLOW flag.
  */
 struct tlb_fast {
 	u64 tag_r, tag_w, tag_x;
@@ -44,8 +45,9 @@ static inline unsigned tlb_index(u64 lin)
 }
 
 /*
- * Slow paths. o: the running op, or NULL when c->rip is already exact. They may raise #PF, #GP, #SS, #AC or a VM exit (and then do
- * not return). Sizes 1..8, any alignment; mmu_*_buf any size up to 4096, and nothing is stored unless all of it can be.
+ * Slow paths. o: the running op, or NULL when c->rip is already exact. They may raise #PF, #GP, #SS, #AC or a VM exit
+ * (and then do not return). Sizes 1..8, any alignment; mmu_*_buf any size up to 4096, and nothing is stored unless all
+ * of it can be.
  */
 u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size);
 void mmu_st(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val);
@@ -55,15 +57,18 @@ void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned 
 void mmu_st_buf(struct cpu *c, const struct op *o, u64 lin, const void *buf, unsigned n);
 /* Only the checks of an access of n bytes (page faults, EPT violations), e.g. before a multi-part store. */
 void mmu_probe(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a);
-/* The same with supervisor rights whatever the CPL (descriptor tables, TSS, IDT, stack switches): "implicit supervisor access". */
+/*
+ * The same with supervisor rights whatever the CPL (descriptor tables, TSS, IDT, stack switches): "implicit supervisor
+ * access".
+ */
 u64 mmu_ld_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size);
 void mmu_st_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val);
 
 /*
- * The bytes from lin to the end of its page, for rep string instructions to touch directly: host pointer, or NULL where there is no RAM
- * and it must go element by element. Faults as an access of one byte does. *avail: bytes to the page's end. What was written
- * through the pointer is to be told by mmu_host_wrote (n > 0 bytes at p = the address for lin), so that what watches the frame
- * sees it and yet changes no instruction's cost. o must be the last op of its block.
+ * The bytes from lin to the end of its page, for rep string instructions to touch directly: host pointer, or NULL where
+ * there is no RAM and it must go element by element. Faults as an access of one byte does. *avail: bytes to the page's
+ * end. What was written through the pointer is to be told by mmu_host_wrote (n > 0 bytes at p = the address for lin),
+ * so that what watches the frame sees it and yet changes no instruction's cost. o must be the last op of its block.
  */
 u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsigned *avail);
 void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n);
@@ -72,26 +77,30 @@ void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n);
 hpa_t mmu_fetch(struct cpu *c, u64 lin);
 
 /*
- * A translation for debuggers, the oracle and dumps: no fault, no flag set, no charge. False if not mapped. cr3 as the guest's
- * CR3; ept: 0 or an EPT pointer.
+ * A translation for debuggers, the oracle and dumps: no fault, no flag set, no charge. False if not mapped. cr3 as the
+ * guest's CR3; ept: 0 or an EPT pointer.
  */
 bool mmu_peek(struct machine *m, u64 cr3, u64 ept, u64 lin, hpa_t *out, u64 *pte);
 
 /*
- * Eight bytes at a guest-physical address, aligned, read as the CPU reads PAE page-directory-pointer entries: under EPT a read
- * that may exit, never one that sets a dirty flag.
+ * Eight bytes at a guest-physical address, aligned, read as the CPU reads PAE page-directory-pointer entries: under EPT
+ * a read that may exit, never one that sets a dirty flag.
  */
 u64 mmu_ld_gpa(struct cpu *c, const struct op *o, gpa_t a);
 
-/* To call after anything that the current context or mode depends on changed: CR0, CR3, CR4, EFER, CPL, EFLAGS.AC, VPID, EPTP. */
+/*
+ * To call after anything that the current context or mode depends on changed: CR0, CR3, CR4, EFER, CPL, EFLAGS.AC,
+ * VPID, EPTP.
+ */
 void mmu_update_mode(struct cpu *c);
 /*
- * Flushes of the CPU's own context by MOV to CR or INVPCID charge TLB_FLUSH on top of the instruction's cost, which the caller
- * charges. INVEPT, INVVPID, VM entries and exits have the flush in their cost.
+ * Flushes of the CPU's own context by MOV to CR or INVPCID charge TLB_FLUSH on top of the instruction's cost, which the
+ * caller charges. INVEPT, INVVPID, VM entries and exits have the flush in their cost.
  * mmu_cr3_written: MOV to CR3, after c->cr3 is set (noflush: bit 63 of the source with CR4.PCIDE).
  */
 void mmu_cr3_written(struct cpu *c, bool noflush);
-void mmu_flush_all(struct cpu *c);            /* every context of the current VPID: CR0.PG, CR4.PGE/PAE/PCIDE/SMEP changes */
+/* Every context of the current VPID: CR0.PG, CR4.PGE/PAE/PCIDE/SMEP changes. */
+void mmu_flush_all(struct cpu *c);
 void mmu_flush_current(struct cpu *c, bool keep_global);
 void mmu_invlpg(struct cpu *c, u64 lin);
 /* SDM 3C "INVPCID": type 0..3. */
@@ -106,7 +115,10 @@ void mmu_frame_slow(struct machine *m, u64 frame);
 /* Drop all fast write tags (start of an oracle round); the architectural TLB stays. */
 void mmu_drop_fast_writes(struct machine *m);
 
-/* Part of saving and of resuming: drops all that is cached on both sides, so that they go on alike. The registers are restored first. */
+/*
+ * Part of saving and of resuming: drops all that is cached on both sides, so that they go on alike. The registers are
+ * restored first.
+ */
 void mmu_snap(struct cpu *c, struct snap *sn);
 
 void mmu_init(struct cpu *c);

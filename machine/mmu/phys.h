@@ -19,7 +19,10 @@ static inline u64 phys_read(const u8 *p, unsigned size)
 	return v;
 }
 
-/* Sets bits of a paging-structure entry. No store for the oracle, but one for code that was decoded from the same bytes. */
+/*
+ * Sets bits of a paging-structure entry. No store for the oracle, but one for code that was decoded from the same
+ * bytes.
+ */
 static inline void phys_or(struct machine *m, u8 *p, u64 set, unsigned size)
 {
 	u64 v, frame;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The architectural TLB and the other translation caches of one CPU. Their hits and misses decide what a translation costs, so
- * they are part of the machine's definition; struct tlb_fast is only a shortcut to what is here.
+ * The architectural TLB and the other translation caches of one CPU. Their hits and misses decide what a translation
+ * costs, so they are part of the machine's definition; struct tlb_fast is only a shortcut to what is here.
  *
- * Every cached translation carries a key. A context (VPID, EPT, PCID) has a key for its own translations, a group (VPID, EPT) one
- * for its global pages. Flushing a context gives it a new key, and what it had cached matches no more: O(1).
+ * Every cached translation carries a key. A context (VPID, EPT, PCID) has a key for its own translations, a group
+ * (VPID, EPT) one for its global pages. Flushing a context gives it a new key, and what it had cached matches no more:
+ * O(1).
  */
 #ifndef OOH_MACHINE_MMU_STATE_H
 #define OOH_MACHINE_MMU_STATE_H
@@ -101,7 +102,7 @@ struct mmu_state {
 	u32 cfg;         /* CFG_* now */
 
 	struct tlb_entry large[TLB_LARGE];
-	u16 pieces[3][64]; /* live 4 KiB pieces of larger guest pages, by size class and address hash: may be too high */
+	u16 pieces[3][64]; /* live 4 KiB pieces of larger guest pages, by size and address hash: may be too high */
 	struct psc_entry pde[PDE_CACHE];
 	struct psc_entry pdpte[PDPTE_CACHE];
 	struct ept_entry ept[EPT_TLB];
@@ -110,8 +111,8 @@ struct mmu_state {
 	u64 ept_cap;     /* IA32_VMX_EPT_VPID_CAP, read at the first use of EPT */
 
 	/*
-	 * Pages that instructions may have been fetched from since decoded code last lost its addresses (code_tlb_changed): a set of
-	 * hashes, so that dropping the translation of a data page need not disturb it.
+	 * Pages that instructions may have been fetched from since decoded code last lost its addresses
+	 * (code_tlb_changed): a set of hashes, so that dropping the translation of a data page need not disturb it.
 	 */
 	u64 fetched[FETCH_HASHES / 64];
 
@@ -139,7 +140,10 @@ struct walk {
 /* The full translation: walks, sets flags, charges; raises #PF or exits on failure. */
 void walk_linear(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, enum mmu_mode mode, struct walk *w);
 
-/* flush.c: SDM 3A "Invalidation of TLBs and Paging-Structure Caches": what a page fault or an EPT violation drops for its address. */
+/*
+ * flush.c: SDM 3A "Invalidation of TLBs and Paging-Structure Caches": what a page fault or an EPT violation drops for
+ * its address.
+ */
 void mmu_forget_faulting(struct cpu *c, u64 lin);
 
 /* A guest-physical access: what for, and how a violation is to be reported. */

@@ -39,8 +39,8 @@ struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbi
 }
 
 /*
- * INVLPG has to find all 4 KiB pieces of a larger page. They are counted by the address of the page, so that the usual INVLPG, of a
- * small page, need not look.
+ * INVLPG has to find all 4 KiB pieces of a larger page. They are counted by the address of the page, so that the usual
+ * INVLPG, of a small page, need not look.
  */
 static u16 *piece_counter(struct mmu_state *s, u64 lin, unsigned gshift)
 {

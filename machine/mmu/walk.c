@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The page walker. One descent, driven by a table of levels, serves 32-bit, PAE and 4-level paging, with and without EPT below
- * it. SDM 3A chapter "Paging"; SDM 3C "The Extended Page Table Mechanism (EPT)".
+ * The page walker. One descent, driven by a table of levels, serves 32-bit, PAE and 4-level paging, with and without
+ * EPT below it. SDM 3A chapter "Paging"; SDM 3C "The Extended Page Table Mechanism (EPT)".
  */
 #include <string.h>
 
@@ -80,8 +80,8 @@ static _Noreturn void page_fault(struct walker *k, u32 present_bits)
 }
 
 /*
- * SDM 3C "Accessed and Dirty Flags for EPT": with them enabled, accesses to guest paging-structure entries are writes as far as
- * EPT violations and EPT's dirty flag are concerned.
+ * SDM 3C "Accessed and Dirty Flags for EPT": with them enabled, accesses to guest paging-structure entries are writes
+ * as far as EPT violations and EPT's dirty flag are concerned.
  */
 static hpa_t entry_address(struct walker *k, gpa_t gpa, bool write)
 {
@@ -204,7 +204,9 @@ static void set_flags(struct walker *k, unsigned level, u64 flags)
 	cpu_charge(k->c, COST_PT_AD_SET);
 }
 
-/* Flags are set only when the walk is known to succeed, from the root down; the entries above a cached one have theirs. */
+/*
+ * Flags are set only when the walk is known to succeed, from the root down; the entries above a cached one have theirs.
+ */
 static void set_accessed_dirty(struct walker *k)
 {
 	for (unsigned level = k->top + 1; level-- > k->level + 1;)

@@ -11,7 +11,8 @@
 
 static u32 *per_frame(u64 n)
 {
-	void *p = mmap(NULL, n * sizeof(u32), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *p = mmap(NULL, n * sizeof(u32), PROT_READ | PROT_WRITE, flags, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the oracle knows. For each watch a copy of what its page tables map, kept exact by gating (FRAME_ORACLE) the frames that
- * hold the tables; and for each mapped frame the pages mapped to it. A frame is gated while a store to it could tell something new:
- * it holds a watched table, or a page mapped to it is not yet written in this round.
+ * What the oracle knows. For each watch a copy of what its page tables map, kept exact by gating (FRAME_ORACLE) the
+ * frames that hold the tables; and for each mapped frame the pages mapped to it. A frame is gated while a store to it
+ * could tell something new: it holds a watched table, or a page mapped to it is not yet written in this round.
  */
 #ifndef OOH_MACHINE_ORACLE_STATE_H
 #define OOH_MACHINE_ORACLE_STATE_H
@@ -14,7 +14,10 @@
 #define REGION_PAGES 512
 #define ORACLE_MAX_REGIONS (1u << 17) /* of one watch: 256 GiB of tables */
 
-/* A use of a frame: a page that is mapped to it (level 0), or the paging structure of that level for the addresses from lin on. */
+/*
+ * A use of a frame: a page that is mapped to it (level 0), or the paging structure of that level for the addresses from
+ * lin on.
+ */
 struct use {
 	u64 lin;
 	u32 frame;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs inside the machine, under stock Linux: KVM, which knows nothing of us, runs a small 64-bit guest on our VT-x with EPT and
- * tracks its writes by PML. What the guest wrote, what KVM reports and what is in memory have to agree. Prints TAP.
+ * Runs inside the machine, under stock Linux: KVM, which knows nothing of us, runs a small 64-bit guest on our VT-x
+ * with EPT and tracks its writes by PML. What the guest wrote, what KVM reports and what is in memory have to agree.
+ * Prints TAP.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -99,7 +100,8 @@ static void parameter(const char *name)
 
 static void set_memory(uint32_t flags)
 {
-	struct kvm_userspace_memory_region r = { .flags = flags, .memory_size = MEMORY, .userspace_addr = (uintptr_t)memory };
+	struct kvm_userspace_memory_region r = { .flags = flags, .memory_size = MEMORY,
+						 .userspace_addr = (uintptr_t)memory };
 
 	need(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r) == 0, "KVM_SET_USER_MEMORY_REGION");
 }
@@ -123,8 +125,9 @@ static void make_tables(void)
 
 static void make_vm(void)
 {
-	struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .present = 1, .type = 11, .s = 1, .l = 1, .g = 1 };
-	struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .present = 1, .type = 3, .s = 1, .db = 1, .g = 1 };
+	const uint32_t all = 0xffffffff;
+	struct kvm_segment code = { .limit = all, .selector = 8, .present = 1, .type = 11, .s = 1, .l = 1, .g = 1 };
+	struct kvm_segment data = { .limit = all, .selector = 16, .present = 1, .type = 3, .s = 1, .db = 1, .g = 1 };
 	struct kvm_sregs s;
 	int kvm = open_kvm(), size;
 
@@ -175,7 +178,9 @@ static int run_round(unsigned n)
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == 0x10;
 }
 
-/* Pages that were written and are not in KVM's log, or (extra) the other way round among those that the guest writes. */
+/*
+ * Pages that were written and are not in KVM's log, or (extra) the other way round among those that the guest writes.
+ */
 static unsigned compare_log(unsigned *extra)
 {
 	static uint8_t bitmap[PAGES / 8];

@@ -65,9 +65,15 @@ struct snap {
 void env_reset(void);
 u64 phys_get(u64 at);
 void phys_set(u64 at, u64 v);
-/* 4-level tables for LIN down to a page of 1 << shift, with these flags besides the address; CR3 and modes for 64-bit paging. */
+/*
+ * 4-level tables for LIN down to a page of 1 << shift, with these flags besides the address; CR3 and modes for 64-bit
+ * paging.
+ */
 void map_guest(unsigned shift, u64 upper, u64 leaf);
-/* Identity EPT: tables in 4 KiB pages, the data's page of 1 << shift; flags of the data's leaf. Enters non-root operation. */
+/*
+ * Identity EPT: tables in 4 KiB pages, the data's page of 1 << shift; flags of the data's leaf. Enters non-root
+ * operation.
+ */
 void map_ept(unsigned shift, u64 leaf, bool ad);
 u64 ept_leaf_at(unsigned shift);
 u64 guest_leaf_at(unsigned shift);

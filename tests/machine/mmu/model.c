@@ -41,7 +41,10 @@ static bool supervisor_may(const struct model_case *k, bool user_page, bool writ
 {
 	switch (k->access) {
 	case MODEL_READ:
-		/* "Data may be read from any user-mode address" unless SMAP, which EFLAGS.AC lifts for explicit accesses. */
+		/*
+		 * "Data may be read from any user-mode address" unless SMAP, which EFLAGS.AC lifts for explicit
+		 * accesses.
+		 */
 		return !user_page || !k->smap || (k->ac && !k->implicit);
 	case MODEL_WRITE:
 		if (user_page && k->smap && (!k->ac || k->implicit))

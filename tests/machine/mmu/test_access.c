@@ -17,9 +17,10 @@ struct mode {
 
 static const u64 flag_sets[16] = {
 #define SET(p, w, u, x) ((p) * PTE_P | (w) * PTE_RW | (u) * PTE_US | (x) * PTE_NX)
-	SET(0, 0, 0, 0), SET(1, 0, 0, 0), SET(0, 1, 0, 0), SET(1, 1, 0, 0), SET(0, 0, 1, 0), SET(1, 0, 1, 0), SET(0, 1, 1, 0),
-	SET(1, 1, 1, 0), SET(0, 0, 0, 1), SET(1, 0, 0, 1), SET(0, 1, 0, 1), SET(1, 1, 0, 1), SET(0, 0, 1, 1), SET(1, 0, 1, 1),
-	SET(0, 1, 1, 1), SET(1, 1, 1, 1),
+	SET(0, 0, 0, 0), SET(1, 0, 0, 0), SET(0, 1, 0, 0), SET(1, 1, 0, 0),
+	SET(0, 0, 1, 0), SET(1, 0, 1, 0), SET(0, 1, 1, 0), SET(1, 1, 1, 0),
+	SET(0, 0, 0, 1), SET(1, 0, 0, 1), SET(0, 1, 0, 1), SET(1, 1, 0, 1),
+	SET(0, 0, 1, 1), SET(1, 0, 1, 1), SET(0, 1, 1, 1), SET(1, 1, 1, 1),
 };
 
 static void apply_mode(const struct mode *k)
@@ -47,8 +48,10 @@ static unsigned entry_addresses(unsigned shift, u64 at[4])
 
 static void check_one(unsigned shift, const u64 at[4], unsigned n, const struct mode *k)
 {
-	struct model_case mc = { .entries = n, .wp = k->wp, .smep = k->smep, .smap = k->smap, .nxe = k->nxe, .ac = k->ac,
-				 .user = k->cpl == 3, .implicit = k->implicit, .access = (enum model_access)k->access };
+	struct model_case mc = {
+		.entries = n, .wp = k->wp, .smep = k->smep, .smap = k->smap, .nxe = k->nxe, .ac = k->ac,
+		.user = k->cpl == 3, .implicit = k->implicit, .access = (enum model_access)k->access,
+	};
 	u64 before[4];
 	struct model_result want;
 	enum outcome got;
@@ -61,26 +64,31 @@ static void check_one(unsigned shift, const u64 at[4], unsigned n, const struct 
 		mc.reserved[n - 1] |= BITS(shift - 1, 13);
 	want = model_run(&mc);
 	got = k->implicit ? try_system(k->access, LIN) : try_access(k->access, LIN, 8);
-	if (got != (want.fault ? FAULT : DONE) || (want.fault && (env.event.error != want.error || env.event.cr2_or_dr6 != LIN)))
-		fail_msg("shift %u access %d cpl %u implicit %d wp %d smep %d smap %d nxe %d ac %d: got %d error %x, model %d error %x; "
-			 "upper %llx leaf %llx", shift, k->access, k->cpl, k->implicit, k->wp, k->smep, k->smap, k->nxe, k->ac, got,
-			 env.event.error, want.fault, want.error, (unsigned long long)before[n - 2], (unsigned long long)before[n - 1]);
+	if (got != (want.fault ? FAULT : DONE) ||
+	    (want.fault && (env.event.error != want.error || env.event.cr2_or_dr6 != LIN)))
+		fail_msg("shift %u access %d cpl %u implicit %d wp %d smep %d smap %d nxe %d ac %d: got %d error %x, "
+			 "model %d error %x; upper %llx leaf %llx", shift, k->access, k->cpl, k->implicit, k->wp,
+			 k->smep, k->smap, k->nxe, k->ac, got, env.event.error, want.fault, want.error,
+			 (unsigned long long)before[n - 2], (unsigned long long)before[n - 1]);
 	for (unsigned i = 0; i < n; i++) {
 		if (phys_get(at[i]) != want.entry[i])
-			fail_msg("shift %u: entry %u is %llx, model %llx", shift, i, (unsigned long long)phys_get(at[i]),
-				 (unsigned long long)want.entry[i]);
+			fail_msg("shift %u: entry %u is %llx, model %llx", shift, i,
+				 (unsigned long long)phys_get(at[i]), (unsigned long long)want.entry[i]);
 		phys_set(at[i], before[i]);
 	}
 }
 
 static void all_modes(unsigned shift, const u64 at[4], unsigned n)
 {
-	static const struct { unsigned cpl; bool implicit; } who[] = { { 0, false }, { 3, false }, { 0, true }, { 3, true } };
+	static const struct { unsigned cpl; bool implicit; } who[] = {
+		{ 0, false }, { 3, false }, { 0, true }, { 3, true },
+	};
 
 	for (unsigned bits = 0; bits < 32; bits++)
 		for (unsigned w = 0; w < 4; w++)
 			for (enum mmu_access a = ACCESS_READ; a <= ACCESS_EXEC; a++) {
-				struct mode k = { bits & 1, bits & 2, bits & 4, bits & 8, bits & 16, who[w].cpl, who[w].implicit, a };
+				struct mode k = { bits & 1, bits & 2, bits & 4, bits & 8, bits & 16,
+						  who[w].cpl, who[w].implicit, a };
 
 				if (k.implicit && a == ACCESS_EXEC)
 					continue;
@@ -275,13 +283,26 @@ static void ept_tables(void **state)
 static void ept_misconfigurations(void **state)
 {
 	static const struct { unsigned shift; u64 at, set, clear; bool bad; } rows[] = {
-		{ 12, EPT_DATA, 2 << 3, 7 << 3, true }, { 12, EPT_DATA, 3 << 3, 7 << 3, true }, { 12, EPT_DATA, 7 << 3, 0, true },
-		{ 12, EPT_DATA, 0, 7 << 3, false }, { 12, EPT_DATA, 1 << 3, 7 << 3, false }, { 12, EPT_DATA, 5 << 3, 7 << 3, false },
-		{ 12, EPT_DATA, BIT64(39), 0, true }, { 12, EPT_DATA, BIT64(51), 0, true }, { 12, EPT_DATA, BIT64(52), 0, false },
-		{ 12, EPT_DATA, BIT64(10) | BIT64(11) | BIT64(62), 0, false }, { 12, EPT_DATA, EPT_PS, 0, false },
-		{ 12, EPD + 16, BIT64(3), 0, true }, { 12, EPD + 16, BIT64(6), 0, true }, { 12, EPD + 16, BIT64(45), 0, true },
-		{ 12, EPML4, EPT_PS, 0, true }, { 12, EPML4, BIT64(4), 0, true }, { 12, EPDPT, BIT64(5), 0, true },
-		{ 21, EPD + 16, BIT64(12), 0, true }, { 21, EPD + 16, BIT64(20), 0, true }, { 21, EPD + 16, BIT64(6), 0, false },
+		{ 12, EPT_DATA, 2 << 3, 7 << 3, true },
+		{ 12, EPT_DATA, 3 << 3, 7 << 3, true },
+		{ 12, EPT_DATA, 7 << 3, 0, true },
+		{ 12, EPT_DATA, 0, 7 << 3, false },
+		{ 12, EPT_DATA, 1 << 3, 7 << 3, false },
+		{ 12, EPT_DATA, 5 << 3, 7 << 3, false },
+		{ 12, EPT_DATA, BIT64(39), 0, true },
+		{ 12, EPT_DATA, BIT64(51), 0, true },
+		{ 12, EPT_DATA, BIT64(52), 0, false },
+		{ 12, EPT_DATA, BIT64(10) | BIT64(11) | BIT64(62), 0, false },
+		{ 12, EPT_DATA, EPT_PS, 0, false },
+		{ 12, EPD + 16, BIT64(3), 0, true },
+		{ 12, EPD + 16, BIT64(6), 0, true },
+		{ 12, EPD + 16, BIT64(45), 0, true },
+		{ 12, EPML4, EPT_PS, 0, true },
+		{ 12, EPML4, BIT64(4), 0, true },
+		{ 12, EPDPT, BIT64(5), 0, true },
+		{ 21, EPD + 16, BIT64(12), 0, true },
+		{ 21, EPD + 16, BIT64(20), 0, true },
+		{ 21, EPD + 16, BIT64(6), 0, false },
 		{ 21, EPD + 16, 2 << 3, 7 << 3, true },
 	};
 
@@ -315,9 +336,15 @@ static void ept_capabilities(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rights_4k), cmocka_unit_test(rights_4k_root), cmocka_unit_test(rights_2m),
-		cmocka_unit_test(rights_1g), cmocka_unit_test(reserved_bits), cmocka_unit_test(ept_rights),
-		cmocka_unit_test(ept_tables), cmocka_unit_test(ept_misconfigurations), cmocka_unit_test(ept_capabilities),
+		cmocka_unit_test(rights_4k),
+		cmocka_unit_test(rights_4k_root),
+		cmocka_unit_test(rights_2m),
+		cmocka_unit_test(rights_1g),
+		cmocka_unit_test(reserved_bits),
+		cmocka_unit_test(ept_rights),
+		cmocka_unit_test(ept_tables),
+		cmocka_unit_test(ept_misconfigurations),
+		cmocka_unit_test(ept_capabilities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

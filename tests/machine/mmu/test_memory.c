@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Loads and stores that are not plain: crossings, devices, code frames, addresses that are not allowed, old paging modes. */
+/*
+ * Loads and stores that are not plain: crossings, devices, code frames, addresses that are not allowed, old paging
+ * modes.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,7 +175,8 @@ static void not_canonical(void **state)
 	o = (struct op){ .mnem = ZYDIS_MNEMONIC_PUSH };
 	assert_int_equal(try_op(ACCESS_WRITE, &o, 1ull << 62, 8), FAULT);
 	assert_int_equal(env.event.vector, VEC_SS);
-	assert_int_equal(try_op(ACCESS_READ, &o, (1ull << 47) - 1, 2), FAULT); /* the first page is not mapped: #PF comes first */
+	/* the first page is not mapped: its #PF comes first */
+	assert_int_equal(try_op(ACCESS_READ, &o, (1ull << 47) - 1, 2), FAULT);
 	assert_int_equal(env.event.vector, VEC_PF);
 }
 
@@ -264,7 +268,10 @@ static void legacy_pae(void **state)
 	assert_int_equal(env.event.error, PFEC_P | PFEC_RSVD);
 }
 
-/* Without paging linear addresses are physical; under EPT guest-physical. The last byte of 4 GiB is followed by the first. */
+/*
+ * Without paging linear addresses are physical; under EPT guest-physical. The last byte of 4 GiB is followed by the
+ * first.
+ */
 static void no_paging(void **state)
 {
 	u64 low;
@@ -327,10 +334,20 @@ static void dma(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(crossing), cmocka_unit_test(crossing_faults), cmocka_unit_test(buffers), cmocka_unit_test(probes),
-		cmocka_unit_test(host_pointers), cmocka_unit_test(devices), cmocka_unit_test(devices_alone),
-		cmocka_unit_test(code_frames), cmocka_unit_test(not_canonical), cmocka_unit_test(alignment),
-		cmocka_unit_test(legacy_32), cmocka_unit_test(legacy_pae), cmocka_unit_test(no_paging), cmocka_unit_test(peeks),
+		cmocka_unit_test(crossing),
+		cmocka_unit_test(crossing_faults),
+		cmocka_unit_test(buffers),
+		cmocka_unit_test(probes),
+		cmocka_unit_test(host_pointers),
+		cmocka_unit_test(devices),
+		cmocka_unit_test(devices_alone),
+		cmocka_unit_test(code_frames),
+		cmocka_unit_test(not_canonical),
+		cmocka_unit_test(alignment),
+		cmocka_unit_test(legacy_32),
+		cmocka_unit_test(legacy_pae),
+		cmocka_unit_test(no_paging),
+		cmocka_unit_test(peeks),
 		cmocka_unit_test(dma),
 	};
 

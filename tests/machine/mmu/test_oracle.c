@@ -479,10 +479,22 @@ static void costs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rounds), cmocka_unit_test(string_stores), cmocka_unit_test(partial_reads), cmocka_unit_test(aliases), cmocka_unit_test(shared_frame),
-		cmocka_unit_test(mapped_later), cmocka_unit_test(mapped_while_hot), cmocka_unit_test(remapped_in_a_round), cmocka_unit_test(stale_translation),
-		cmocka_unit_test(tables_change), cmocka_unit_test(holding), cmocka_unit_test(ranges_and_watches),
-		cmocka_unit_test(snapshots), cmocka_unit_test(upper_half), cmocka_unit_test(walker_is_no_store), cmocka_unit_test(random_work),
+		cmocka_unit_test(rounds),
+		cmocka_unit_test(string_stores),
+		cmocka_unit_test(partial_reads),
+		cmocka_unit_test(aliases),
+		cmocka_unit_test(shared_frame),
+		cmocka_unit_test(mapped_later),
+		cmocka_unit_test(mapped_while_hot),
+		cmocka_unit_test(remapped_in_a_round),
+		cmocka_unit_test(stale_translation),
+		cmocka_unit_test(tables_change),
+		cmocka_unit_test(holding),
+		cmocka_unit_test(ranges_and_watches),
+		cmocka_unit_test(snapshots),
+		cmocka_unit_test(upper_half),
+		cmocka_unit_test(walker_is_no_store),
+		cmocka_unit_test(random_work),
 		cmocka_unit_test(costs_nothing),
 	};
 

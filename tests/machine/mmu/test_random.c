@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random changes of page tables and EPT, with and without the flushes that the manual asks for. Where everything that changed has
- * been flushed, a translation must be what the tables in memory say; where not, anything cached may still be used.
+ * Random changes of page tables and EPT, with and without the flushes that the manual asks for. Where everything that
+ * changed has been flushed, a translation must be what the tables in memory say; where not, anything cached may still
+ * be used.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 #define RW (PTE_P | PTE_RW | PTE_A | PTE_D)
 #define PCIDS 3
-#define PAGES 48            /* in each address space: 4 KiB pages at SMALL, pieces of a 2 MiB page at LARGE, global ones at SHARED */
+#define PAGES 48            /* in each space: at SMALL, in the span of the large page, and global ones at SHARED */
 #define GPAS 32             /* guest-physical pages from GPA on, mapped to frames from POOL on */
 #define FRAMES 40
 #define SMALL  (1ull << 39)
@@ -168,8 +169,8 @@ static void check_page(unsigned page)
 		return;
 	checked++;
 	if (got != want || (got == DONE && value != hpa.v >> PAGE_SHIFT))
-		fail_msg("page %u of space %u: got %d value %llx, want %d %llx", page, here, got, (unsigned long long)value, want,
-			 (unsigned long long)hpa.v >> PAGE_SHIFT);
+		fail_msg("page %u of space %u: got %d value %llx, want %d %llx", page, here, got,
+			 (unsigned long long)value, want, (unsigned long long)hpa.v >> PAGE_SHIFT);
 }
 
 static void number_frames(u64 from, u64 n)

@@ -62,7 +62,10 @@ static void stale_ept_dirty(void **state)
 	assert_true(phys_get(EPT_DATA) & EPT_D);
 	clear_bit_at(EPT_DATA, EPT_D);
 	env.logged = 0;
-	/* Neither the linear nor the VPID's flushes drop guest-physical mappings: SDM 3C "Operations that Invalidate Cached Mappings" */
+	/*
+	 * Neither the linear nor the VPID's flushes drop guest-physical mappings: SDM 3C "Operations that Invalidate
+	 * Cached Mappings"
+	 */
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
 	mmu_invlpg(&env.c, LIN);
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
@@ -360,7 +363,10 @@ static void invlpg_of_large_pages(void **state)
 	}
 }
 
-/* A page fault leaves nothing behind that could make it recur; but an old permissive translation stays until it is flushed. */
+/*
+ * A page fault leaves nothing behind that could make it recur; but an old permissive translation stays until it is
+ * flushed.
+ */
 static void fault_forgets(void **state)
 {
 	(void)state;
@@ -447,7 +453,8 @@ static void walk_costs(void **state)
 	before = env.c.budget;
 	assert_int_equal(try_access(ACCESS_READ, LIN + 8, 8), DONE);
 	assert_int_equal(costs_of(before), 0);
-	assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), FAULT); /* its PTE is empty: one reference by the PDE cache */
+	/* its PTE is empty: one reference by the PDE cache */
+	assert_int_equal(try_access(ACCESS_READ, LIN + PAGE_SIZE, 8), FAULT);
 	assert_int_equal(costs_of(before), cost(COST_WALK_REF_1D));
 	before = env.c.budget;
 	assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), DONE);
@@ -531,7 +538,9 @@ static void loads_respect_gates(void **state)
 	assert_int_equal(env.code_stores, 1);
 }
 
-/* Decoded code is told when the translation of a page it was fetched from is dropped, and is not disturbed otherwise. */
+/*
+ * Decoded code is told when the translation of a page it was fetched from is dropped, and is not disturbed otherwise.
+ */
 static void fetches_go_stale(void **state)
 {
 	static const unsigned shifts[] = { 12, 21, 30 };
@@ -631,16 +640,36 @@ static void frames_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stale_guest_dirty), cmocka_unit_test(stale_ept_dirty), cmocka_unit_test(invept_of_another_root),
-		cmocka_unit_test(pml_before_dirty), cmocka_unit_test(read_then_write), cmocka_unit_test(large_page_logs_once),
-		cmocka_unit_test(walker_dirties_tables), cmocka_unit_test(globals), cmocka_unit_test(not_global), cmocka_unit_test(fetches_go_stale), cmocka_unit_test(other_ept),
-		cmocka_unit_test(scattered_large_page), cmocka_unit_test(invvpid_spares_root),
-		cmocka_unit_test(invlpg_drops_upper_levels), cmocka_unit_test(eviction_is_seen), cmocka_unit_test(loads_respect_gates),
-		cmocka_unit_test(pcids), cmocka_unit_test(vpids),
-		cmocka_unit_test(entry_and_exit), cmocka_unit_test(invlpg_of_large_pages), cmocka_unit_test(fault_forgets),
-		cmocka_unit_test(violation_forgets), cmocka_unit_test(modes_change), cmocka_unit_test(walk_costs),
-		cmocka_unit_test(walk_costs_2d), cmocka_unit_test(fast_tags_are_free), cmocka_unit_test(frame_slow_finds_all),
-		cmocka_unit_test(numbers_wrap), cmocka_unit_test(many_contexts), cmocka_unit_test(snapshot_clears),
+		cmocka_unit_test(stale_guest_dirty),
+		cmocka_unit_test(stale_ept_dirty),
+		cmocka_unit_test(invept_of_another_root),
+		cmocka_unit_test(pml_before_dirty),
+		cmocka_unit_test(read_then_write),
+		cmocka_unit_test(large_page_logs_once),
+		cmocka_unit_test(walker_dirties_tables),
+		cmocka_unit_test(globals),
+		cmocka_unit_test(not_global),
+		cmocka_unit_test(fetches_go_stale),
+		cmocka_unit_test(other_ept),
+		cmocka_unit_test(scattered_large_page),
+		cmocka_unit_test(invvpid_spares_root),
+		cmocka_unit_test(invlpg_drops_upper_levels),
+		cmocka_unit_test(eviction_is_seen),
+		cmocka_unit_test(loads_respect_gates),
+		cmocka_unit_test(pcids),
+		cmocka_unit_test(vpids),
+		cmocka_unit_test(entry_and_exit),
+		cmocka_unit_test(invlpg_of_large_pages),
+		cmocka_unit_test(fault_forgets),
+		cmocka_unit_test(violation_forgets),
+		cmocka_unit_test(modes_change),
+		cmocka_unit_test(walk_costs),
+		cmocka_unit_test(walk_costs_2d),
+		cmocka_unit_test(fast_tags_are_free),
+		cmocka_unit_test(frame_slow_finds_all),
+		cmocka_unit_test(numbers_wrap),
+		cmocka_unit_test(many_contexts),
+		cmocka_unit_test(snapshot_clears),
 		cmocka_unit_test(frames_differ),
 	};
 
