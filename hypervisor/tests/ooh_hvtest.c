@@ -12,6 +12,7 @@
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/kdebug.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -557,6 +558,103 @@ static void test_storm(void)
 	claim_equal(missed, 0, "with all of RAM armed, 20 rounds: no store is missed");
 }
 
+/* ---- rounds against a writer on another CPU ---- */
+
+#define RACE_PAGES 256
+
+static struct {
+	bool stop, pause, paused;
+	u64 stores;
+} writer;
+
+static int write_all_the_time(void *unused)
+{
+	u64 x = 1;
+
+	while (!READ_ONCE(writer.stop)) {
+		WRITE_ONCE(writer.paused, READ_ONCE(writer.pause));
+		if (writer.paused) {
+			cpu_relax();
+			continue;
+		}
+		x = x * 6364136223846793005ull + 1442695040888963407ull;
+		(*(volatile u64 *)(pages + (x >> 40) % RACE_PAGES * PAGE_SIZE))++;
+		writer.stores++;
+		cond_resched();
+	}
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static u64 value_of(unsigned int page)
+{
+	return READ_ONCE(*(u64 *)(pages + page * PAGE_SIZE));
+}
+
+static void pause_writer(bool pause)
+{
+	WRITE_ONCE(writer.pause, pause);
+	while (READ_ONCE(writer.paused) != pause)
+		cond_resched();
+}
+
+/*
+ * One round as the module runs it: collect, arm again what was logged while the writer goes on, flush, and only then
+ * look at the pages. A page that was not logged must still hold what was seen after the last flush. Returns how many do
+ * not.
+ */
+static unsigned int race_round(u64 *known)
+{
+	unsigned int i, unknown, twice, missed = 0, logged = 0;
+
+	msleep(1);
+	pause_writer(true);
+	collect(&unknown, &twice);
+	for (i = 0; i < RACE_PAGES; i++)
+		missed += !test_bit(frames[i], seen) && value_of(i) != known[i];
+	pause_writer(false);
+	for (i = 0; i < RACE_PAGES; i++)
+		if (test_bit(frames[i], seen))
+			list[logged++] = frames[i];
+	if (logged)
+		ooh_hypercall(OOH_HC_ARM, virt_to_phys(list), logged, 0);
+	drain(OOH_DRAIN_FLUSH);
+	for (i = 0; i < RACE_PAGES; i++)
+		if (test_bit(frames[i], seen))
+			known[i] = value_of(i);
+	return missed;
+}
+
+static void test_race(void)
+{
+	unsigned int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id()), i, missed = 0;
+	u64 *known = kcalloc(RACE_PAGES, sizeof(*known), GFP_KERNEL);
+	struct task_struct *task;
+
+	if (!known || other >= nr_cpu_ids) {
+		kfree(known);
+		return;
+	}
+	set_ring(8192);
+	memset(&writer, 0, sizeof(writer));
+	for (i = 0; i < RACE_PAGES; i++)
+		known[i] = value_of(i);
+	arm_many(512);
+	task = kthread_create(write_all_the_time, NULL, "ooh_hvtest_writer");
+	kthread_bind(task, other);
+	wake_up_process(task);
+	for (i = 0; i < 200; i++)
+		missed += race_round(known);
+	writer.stop = true;
+	kthread_stop(task);
+	pr_info("# %llu stores in 200 rounds\n", writer.stores);
+	claim_equal(missed, 0, "a writer on another CPU is never missed while frames are armed and flushed");
+	ooh_hypercall(OOH_HC_RESET, 0, 0, 0);
+	drain(OOH_DRAIN_FLUSH);
+	kfree(known);
+}
+
 static void test_overflow(void)
 {
 	u64 frame, dropped = info()->dropped;
@@ -755,6 +853,7 @@ static void test_active(void)
 	test_hidden_memory();
 	test_one_page();
 	test_many_pages();
+	test_race();
 	test_overflow();
 	test_reset();
 	test_storm();
