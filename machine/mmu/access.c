@@ -247,6 +247,33 @@ static void check_alignment(struct cpu *c, const struct op *o, u64 lin, unsigned
 	cpu_raise_err(c, o, VEC_AC, 0);
 }
 
+static bool is_extended_real(const struct op *o)
+{
+	return o && (o->mnem == ZYDIS_MNEMONIC_FLD || o->mnem == ZYDIS_MNEMONIC_FSTP || o->mnem == ZYDIS_MNEMONIC_FBLD ||
+		     o->mnem == ZYDIS_MNEMONIC_FBSTP);
+}
+
+/* SDM 3A table 6-7 "Alignment Requirements by Data Type"; for 128-bit operands the check is up to the implementation. */
+static unsigned alignment_of(const struct op *o, unsigned n)
+{
+	switch (n) {
+	case 2:
+	case 14: /* FSTENV, FSAVE with 16-bit operand size */
+	case 94:
+		return 2;
+	case 4:
+	case 28:
+	case 108:
+		return 4;
+	case 8:
+		return 8;
+	case 10:
+		return is_extended_real(o) ? 8 : 1;
+	default:
+		return 1;
+	}
+}
+
 /* A plain load in one page of RAM fills the fast tags; false where it is not that. */
 static inline bool quick_load(struct cpu *c, const struct op *o, u64 lin, void *to, unsigned n, enum mmu_mode mode)
 {
@@ -318,12 +345,14 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n)
 {
+	check_alignment(c, o, lin, alignment_of(o, n), ACCESS_READ);
 	if (!quick_load(c, o, lin, buf, n, mode_now(c)))
 		load(c, o, lin, buf, n, ACCESS_READ, mode_now(c));
 }
 
 void mmu_st_buf(struct cpu *c, const struct op *o, u64 lin, const void *buf, unsigned n)
 {
+	check_alignment(c, o, lin, alignment_of(o, n), ACCESS_WRITE);
 	if (!quick_store(c, o, lin, buf, n, mode_now(c)))
 		store(c, o, lin, buf, n, mode_now(c));
 }

@@ -270,7 +270,7 @@ void set_cpl(unsigned cpl)
 enum outcome try_op(enum mmu_access a, const struct op *o, u64 lin, unsigned size)
 {
 	struct cpu *c = &env.c;
-	u8 buf[16] = { 0 };
+	u8 buf[128] = { 0 };
 	int how = setjmp(env.back);
 
 	if (how)

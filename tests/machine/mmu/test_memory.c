@@ -182,6 +182,8 @@ static void not_canonical(void **state)
 
 static void alignment(void **state)
 {
+	struct op o = { .flags = OP_MEM, .seg = DS };
+
 	(void)state;
 	start();
 	map_guest(12, RW | PTE_US, RW | PTE_US);
@@ -198,6 +200,12 @@ static void alignment(void **state)
 	assert_int_equal(try_access(ACCESS_READ, LIN + 8, 8), DONE);
 	assert_int_equal(try_access(ACCESS_READ, LIN + 8, 8), DONE);
 	assert_int_equal(try_access(ACCESS_READ, LIN + 9, 8), FAULT);
+	o.mnem = ZYDIS_MNEMONIC_FLD;
+	assert_int_equal(try_op(ACCESS_READ, &o, LIN + 4, 10), FAULT);
+	assert_int_equal(try_op(ACCESS_READ, &o, LIN + 8, 10), DONE);
+	assert_int_equal(try_op(ACCESS_WRITE, &o, LIN + 2, 28), FAULT);
+	assert_int_equal(try_op(ACCESS_WRITE, &o, LIN + 2, 14), DONE);
+	assert_int_equal(try_op(ACCESS_READ, &o, LIN + 4, 16), DONE);
 	set_cpl(0);
 	assert_int_equal(try_access(ACCESS_READ, LIN + 1, 8), DONE);
 }
