@@ -24,14 +24,14 @@
 #define INFO_MMAP    0x040u
 #define INFO_LOADER  0x200u
 
-/* Low memory, used before anything else can. */
+/* The top of low memory: images for real mode load at its bottom. */
 #define GDT_AT     0x1000u
-#define INFO_AT    0x9000u
-#define MMAP_AT    0x9100u
-#define MODULE_AT  0x9200u
-#define LOADER_AT  0x9300u
-#define MODULE_NAME_AT 0x9400u
-#define CMDLINE_AT 0xa000u
+#define INFO_AT    0x98000u
+#define MMAP_AT    0x98100u
+#define MODULE_AT  0x98200u
+#define LOADER_AT  0x98300u
+#define MODULE_NAME_AT 0x98400u
+#define CMDLINE_AT 0x99000u
 #define CMDLINE_ROOM 0x4000u
 
 struct mb_header {

@@ -14,6 +14,15 @@ static void flat_segments(struct cpu *c, u16 cs, u16 ss, unsigned cpl, bool is64
 	c->seg[SS] = (struct segment){ .sel = ss, .limit = 0xffffffff, .ar = AR_DATA | dpl };
 }
 
+/* A SYSCALL that clears TF is not followed by a single-step trap: leaves the instruction past the run loop's check. */
+_Noreturn static void leave_untrapped(struct cpu *c)
+{
+	c->inhibit = 0;
+	c->unspent = 0;
+	c->unretired = 0;
+	cpu_unwind(c, UNWIND_RESUME);
+}
+
 const struct op *op_syscall(struct cpu *c, const struct op *o)
 {
 	u16 cs = (u16)(c->star >> 32) & ~SELECTOR_RPL;
@@ -31,6 +40,8 @@ const struct op *op_syscall(struct cpu *c, const struct op *o)
 	cpu_update_code_mode(c);
 	stat_add(c->m, STAT_SYSCALLS, 1);
 	cpu_charge(c, COST_SYSCALL);
+	if (unlikely((flags & EFLAGS_TF) && !(c->eflags & EFLAGS_TF)))
+		leave_untrapped(c);
 	return op_leave(c);
 }
 

@@ -54,10 +54,13 @@ void seg_load_real(struct cpu *c, enum sreg s, u16 sel)
 {
 	c->seg[s].sel = sel;
 	c->seg[s].base = (u64)sel << 4;
-	if (c->seg[s].ar & SEG_UNUSABLE)
+	/* Limit and granularity stay ("unreal mode"); code becomes writable data, as VM entries of real-mode guests expect. */
+	if (c->seg[s].ar & SEG_UNUSABLE) {
 		c->seg[s].limit = 0xffff;
-	if (s == CS || (c->seg[s].ar & SEG_UNUSABLE))
 		c->seg[s].ar = DESC_P | DESC_S | SEG_TYPE_W | SEG_TYPE_A;
+	} else if (s == CS) {
+		c->seg[s].ar = (c->seg[s].ar & DESC_G) | DESC_P | DESC_S | SEG_TYPE_W | SEG_TYPE_A;
+	}
 }
 
 void seg_load_v86(struct cpu *c, enum sreg s, u16 sel)

@@ -88,7 +88,7 @@ static void need_system_desc(struct cpu *c, const struct op *o, u16 sel, struct 
 	if (sel & SELECTOR_TI)
 		raise_sel(c, o, VEC_GP, sel);
 	desc_need(c, o, sel, d, VEC_GP);
-	if ((d->ar & DESC_S) || (in_long_mode(c) && !desc_read_high(c, o, sel, d)))
+	if ((d->ar & DESC_S) || (in_long_mode(c) && (!desc_read_high(c, o, sel, d) || !sys_canonical(d->base))))
 		raise_sel(c, o, VEC_GP, sel);
 }
 
