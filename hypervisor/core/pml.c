@@ -15,32 +15,34 @@ static struct ooh_hv_ring *ring_header(void)
 	return hv_virt(&hv, hv.ring.header);
 }
 
-/* The header is the guest's: its tail is only believed to be a number. A wrong one spoils the guest's own ring. */
-static bool ring_full(void)
+/* Free entries. The header is the guest's: a wrong tail spoils the guest's own ring, no more. */
+static uint64_t ring_room(void)
 {
-	return hv.ring.head - __atomic_load_n(&ring_header()->tail, __ATOMIC_ACQUIRE) >= hv.ring.capacity;
+	uint64_t used;
+
+	if (!hv.ring.header)
+		return 0;
+	used = hv.ring.head - __atomic_load_n(&ring_header()->tail, __ATOMIC_ACQUIRE);
+	return used < hv.ring.capacity ? hv.ring.capacity - used : 0;
 }
 
 static void ring_put(uint64_t frame)
 {
-	uint64_t slot = hv.ring.head & (hv.ring.capacity - 1);
-	uint64_t *page;
+	uint64_t slot = hv.ring.head++ & (hv.ring.capacity - 1);
+	uint64_t *page = hv_virt(&hv, hv.ring.pages[slot / PAGE_TABLE_ENTRIES]);
 
-	if (!hv.ring.header || ring_full()) {
-		hv.dropped++;
-		if (hv.ring.header)
-			__atomic_fetch_or(&ring_header()->flags, OOH_RING_OVERFLOW, __ATOMIC_SEQ_CST);
-		return;
-	}
-	page = hv_virt(&hv, hv.ring.pages[slot / PAGE_TABLE_ENTRIES]);
 	page[slot % PAGE_TABLE_ENTRIES] = frame;
-	hv.ring.head++;
 }
 
-static void ring_publish(void)
+/* The flag is set before the head is published: who sees the entries sees that some are missing. */
+static void ring_publish(unsigned int dropped)
 {
-	if (hv.ring.header)
-		__atomic_store_n(&ring_header()->head, hv.ring.head, __ATOMIC_RELEASE);
+	hv.dropped += dropped;
+	if (!hv.ring.header)
+		return;
+	if (dropped)
+		__atomic_fetch_or(&ring_header()->flags, OOH_RING_OVERFLOW, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&ring_header()->head, hv.ring.head, __ATOMIC_RELEASE);
 }
 
 /*
@@ -105,15 +107,18 @@ int64_t hv_ring_set(hv_gpa gpa)
  */
 unsigned int hv_pml_drain(struct hv_cpu *cpu)
 {
-	unsigned int first = (uint16_t)(hv_read(VMCS_PML_INDEX) + 1), count;
+	unsigned int first = (uint16_t)(hv_read(VMCS_PML_INDEX) + 1), count = PML_ENTRIES - first;
+	uint64_t room;
 
 	if (first >= PML_ENTRIES)
 		return 0;
-	count = PML_ENTRIES - first;
 	hv_lock(&hv.lock);
-	for (unsigned int i = PML_ENTRIES; i-- > first;)
-		ring_put(cpu->pml[i] >> PAGE_SHIFT_4K);
-	ring_publish();
+	room = ring_room(); /* read once: the guest may move the tail */
+	if (room > count)
+		room = count;
+	for (unsigned int i = 0; i < room; i++)
+		ring_put(cpu->pml[PML_INDEX_START - i] >> PAGE_SHIFT_4K);
+	ring_publish(count - room);
 	hv.armed -= count < hv.armed ? count : hv.armed;
 	hv_unlock(&hv.lock);
 	cpu->logged += count;
