@@ -2,8 +2,8 @@
 /*
  * Local APIC and I/O APIC registers. Offsets are those of the memory-mapped local APIC; the x2APIC MSR is
  * 0x800 + offset / 16.
- * Source: SDM 3A chapter 11 "Advanced Programmable Interrupt Controller (APIC)", table 11-1, figures 11-8, 11-12, 11-28;
- * I/O APIC: Intel 82093AA data sheet (290566-001), section 3.
+ * Source: SDM 3A chapter 11 "Advanced Programmable Interrupt Controller (APIC)", table 11-1, figures 11-8, 11-12,
+ * 11-28; I/O APIC: Intel 82093AA data sheet (290566-001), section 3.
  */
 #ifndef OOH_ARCH_APIC_H
 #define OOH_ARCH_APIC_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-only */
 /*
- * CPUID flags from cpuid.def: CPUID_VMX etc. is the 32-bit mask of the flag in its register. Which leaf and register that is
- * stands in the row; code that needs it by name includes cpuid.def with a macro of its own.
+ * CPUID flags from cpuid.def: CPUID_VMX etc. is the 32-bit mask of the flag in its register. Which leaf and
+ * register that is stands in the row; code that needs it by name includes cpuid.def with a macro of its own.
  */
 #ifndef OOH_ARCH_CPUID_H
 #define OOH_ARCH_CPUID_H

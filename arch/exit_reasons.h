@@ -33,7 +33,10 @@ enum exit_reason {
 #include "arch/exit_reasons.def"
 #undef EXIT_REASON
 
-/* Name without the EXIT_ prefix ("CPUID"), or "?" if the number is not in the table. Takes the basic reason (bits 15:0). */
+/*
+ * Name without the EXIT_ prefix ("CPUID"), or "?" if the number is not in the table. Takes the basic reason (bits
+ * 15:0).
+ */
 static inline const char *exit_reason_name(unsigned int basic)
 {
 	switch (basic) {

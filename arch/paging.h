@@ -81,7 +81,10 @@
 #define EPTP_SSS        BIT64(7)
 #define EPTP_ADDRESS    BITS(51, 12)
 
-/* Sub-page permissions: SPPT entries. SDM 3C "Sub-Page Write Permissions" (29.3.4). Sub-page n: write bit 2n of the leaf. */
+/*
+ * Sub-page permissions: SPPT entries. SDM 3C "Sub-Page Write Permissions" (29.3.4). Sub-page n: write bit 2n of the
+ * leaf.
+ */
 #define SPP_VALID          BIT64(0) /* tables above the leaf */
 #define SPP_ADDRESS        BITS(51, 12)
 #define SPP_WRITE(n)       BIT64(2 * (n))

@@ -46,7 +46,10 @@ enum vmcs_width {
 	VMCS_WIDTH_N = 3
 };
 
-/* A row whose width or class contradicts its encoding does not compile; nor does a reserved bit or a "high" encoding. */
+/*
+ * A row whose width or class contradicts its encoding does not compile; nor does a reserved bit or a "high"
+ * encoding.
+ */
 #define VMCS_FIELD(name, encoding, width, class, cap, text) \
 	_Static_assert(VMCS_ENC_CLASS(encoding) == VMCS_CLASS_##class, #name ": class"); \
 	_Static_assert(VMCS_ENC_WIDTH(encoding) == VMCS_WIDTH_##width, #name ": width"); \

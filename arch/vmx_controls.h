@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-only */
 /*
  * Control bits: PIN_EXTINT_EXITING, PROC_HLT_EXITING, PROC2_ENABLE_EPT, VMEXIT_HOST_64, VMENTRY_IA32E_GUEST,
- * VMFUNC_EPTP_SWITCHING ... as 32-bit masks from vmx_controls.def; and enum vmx_cap, which names each control as "kind and
- * bit" for support maps.
+ * VMFUNC_EPTP_SWITCHING ... as 32-bit masks from vmx_controls.def; and enum vmx_cap, which names each control as
+ * "kind and bit" for support maps.
  * Source: SDM 3C 25.6 to 25.8; default1 classes: SDM 3D appendix A.2 to A.5.
  */
 #ifndef OOH_ARCH_VMX_CONTROLS_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-only */
 /*
  * Registers and tables of the architecture outside VT-x and paging: control registers, EFER, flags, debug
- * registers, vectors, descriptors, segments. Source: SDM 3A "Control Registers" (2.5), "Extended Feature Enable Register" (2.2.1),
- * "System Flags and Fields in the EFLAGS Register" (2.3), "Segment Descriptors" (3.4.5), "Exception and Interrupt
- * Reference" (6.15); SDM 3B "Debug Registers" (18.2); SDM 1 "EFLAGS Register" (3.4.3).
+ * registers, vectors, descriptors, segments. Source: SDM 3A "Control Registers" (2.5), "Extended Feature Enable
+ * Register" (2.2.1), "System Flags and Fields in the EFLAGS Register" (2.3), "Segment Descriptors" (3.4.5),
+ * "Exception and Interrupt Reference" (6.15); SDM 3B "Debug Registers" (18.2); SDM 1 "EFLAGS Register" (3.4.3).
  */
 #ifndef OOH_ARCH_X86_H
 #define OOH_ARCH_X86_H

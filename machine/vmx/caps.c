@@ -59,11 +59,14 @@ static u64 basic(void)
 
 static u64 misc(void)
 {
-	return VMX_TIMER_SHIFT | VMX_MISC_SAVES_LMA | VMX_MISC_ACTIVITY_HLT | (u64)VMX_CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT |
-	       VMX_MISC_VMWRITE_RO | VMX_MISC_INJECT_LENGTH_0;
+	return VMX_TIMER_SHIFT | VMX_MISC_SAVES_LMA | VMX_MISC_ACTIVITY_HLT | VMX_MISC_VMWRITE_RO | VMX_MISC_INJECT_LENGTH_0 |
+	       (u64)VMX_CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT;
 }
 
-/* must: what the low word reports as "must be 1"; the older MSRs report the default1 bits, the TRUE ones the real ones. */
+/*
+ * must: what the low word reports as "must be 1"; the older MSRs report the default1 bits, the TRUE ones the real
+ * ones.
+ */
 static u64 controls(unsigned kind, u32 must)
 {
 	return (u64)vmx_control_may(kind) << 32 | must;

@@ -13,7 +13,10 @@
 #define VMX_CR0_FIXED0    (CR0_PE | CR0_NE | CR0_PG)
 #define VMX_CR4_FIXED0    CR4_VMXE
 
-/* Bits that must be 1 (as the TRUE capability MSRs report) and bits that may be 1, of the controls of a kind (VMX_KIND_*). */
+/*
+ * Bits that must be 1 (as the TRUE capability MSRs report) and bits that may be 1, of the controls of a kind
+ * (VMX_KIND_*).
+ */
 u32 vmx_control_must(unsigned kind);
 u32 vmx_control_may(unsigned kind);
 /* cap: VMX_CAP_*; VMX_CAP_ALWAYS is always supported. */

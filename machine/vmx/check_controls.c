@@ -8,6 +8,7 @@
 #include "machine/vmx/entry.h"
 #include "machine/vmx/vmcs.h"
 
+#define WITH_ERROR_CODE (VEC_ERROR_CODE_MASK & ~BIT32(VEC_CP)) /* no CET here */
 #define RULES(a) (sizeof(a) / sizeof((a)[0]))
 
 static bool address_valid(u64 addr, u64 low_bits)
@@ -161,11 +162,14 @@ static bool inject_vector_fits(const struct cpu *c, unsigned arg)
 	return true;
 }
 
-/* IA32_VMX_BASIC bit 56 is 0: an error code is delivered exactly by those exceptions that have one, in protected mode. */
+/*
+ * IA32_VMX_BASIC bit 56 is 0: an error code is delivered exactly by those exceptions that have one, in protected
+ * mode.
+ */
 static bool inject_error_fits(const struct cpu *c, unsigned arg)
 {
 	bool real = vmx_proc2(c, PROC2_UNRESTRICTED_GUEST) && !(VMCS(c, GUEST_CR0) & CR0_PE);
-	bool has = inject_type(c) == INTR_TYPE_HW_EXCEPTION && ((VEC_ERROR_CODE_MASK & ~BIT32(VEC_CP)) >> inject_vector(c) & 1);
+	bool has = inject_type(c) == INTR_TYPE_HW_EXCEPTION && (WITH_ERROR_CODE >> inject_vector(c) & 1);
 
 	return !injects(c) || injects_error(c) == (has && !real);
 }

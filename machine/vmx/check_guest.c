@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SDM 3C "Checks on the Guest State Area" (27.3.1): control registers, debug registers, MSRs, descriptor tables, RIP, RFLAGS and
- * non-register state. Segments are in check_segments.c. A broken rule makes the entry fail with exit reason 33.
+ * SDM 3C "Checks on the Guest State Area" (27.3.1): control registers, debug registers, MSRs, descriptor tables,
+ * RIP, RFLAGS and non-register state. Segments are in check_segments.c. A broken rule makes the entry fail with
+ * exit reason 33.
  */
 #include "arch/msrs.h"
 #include "arch/paging.h"
@@ -201,7 +202,9 @@ static bool activity_event(const struct cpu *c, unsigned arg)
 /* Also: blocking by SMI is possible in SMM only, and enclaves do not exist here. */
 static bool interruptibility_reserved(const struct cpu *c, unsigned arg)
 {
-	return !(VMCS(c, GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_RESERVED | INTERRUPTIBILITY_SMI | INTERRUPTIBILITY_ENCLAVE));
+	u64 never = INTERRUPTIBILITY_RESERVED | INTERRUPTIBILITY_SMI | INTERRUPTIBILITY_ENCLAVE;
+
+	return !(VMCS(c, GUEST_INTERRUPTIBILITY) & never);
 }
 
 static bool interruptibility_one_shadow(const struct cpu *c, unsigned arg)
@@ -268,7 +271,10 @@ const char *vmx_check_guest_event_state(const struct cpu *c, u64 *qual)
 	return vmx_broken_rule(c, event_rules, RULES(event_rules));
 }
 
-/* A link pointer other than ~0 must name a region with our revision; not a shadow VMCS, which this CPU does not have. */
+/*
+ * A link pointer other than ~0 must name a region with our revision; not a shadow VMCS, which this CPU does not
+ * have.
+ */
 static bool link_pointer(struct cpu *c)
 {
 	u64 p = VMCS(c, LINK_POINTER);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SDM 3C "Checks on Host Control Registers, MSRs, and SSP" (27.2.2), "Checks on Host Segment and Descriptor-Table Registers"
- * (27.2.3), "Checks Related to Address-Space Size" (27.2.4). Each rule that is broken makes the entry fail with VMfail 8.
+ * SDM 3C "Checks on Host Control Registers, MSRs, and SSP" (27.2.2), "Checks on Host Segment and Descriptor-Table
+ * Registers" (27.2.3), "Checks Related to Address-Space Size" (27.2.4). Each rule that is broken makes the entry
+ * fail with VMfail 8.
  */
 #include "arch/paging.h"
 #include "arch/x86.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VM entry after the checks of controls and host state: SDM 3C "Loading Guest State" (27.3.2), "Loading MSRs" (27.4), "Event
- * Injection" (27.6), "Special Features of VM Entry" (27.7).
+ * VM entry after the checks of controls and host state: SDM 3C "Loading Guest State" (27.3.2), "Loading MSRs"
+ * (27.4), "Event Injection" (27.6), "Special Features of VM Entry" (27.7).
  */
 #include "arch/x86.h"
 #include "arch/paging.h"

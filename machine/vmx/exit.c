@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VM exits: SDM 3C "Recording VM-Exit Information and Updating VM-Entry Control Fields" (28.2), "Saving Guest State" (28.3),
- * "Loading Host State" (28.5), "VMX Aborts" (28.7).
+ * VM exits: SDM 3C "Recording VM-Exit Information and Updating VM-Entry Control Fields" (28.2), "Saving Guest
+ * State" (28.3), "Loading Host State" (28.5), "VMX Aborts" (28.7).
  */
 #include "arch/msrs.h"
 #include "arch/paging.h"
@@ -126,10 +126,12 @@ static void record(struct cpu *c, const struct vmexit *x)
 /* 28.7: the VMM's own state cannot be trusted any more: the CPU shuts down, which ends the machine. */
 static _Noreturn void vmx_abort(struct cpu *c, unsigned indicator)
 {
+	const char *why = indicator == VMX_ABORT_HOST_PDPTE ? "VMX abort: host PDPTEs" : "VMX abort: MSR area";
+
 	vmx_phys_write(c, c->vmx.vmcs_ptr + VMCS_REGION_ABORT, 4, indicator);
 	c->vmx.vmcs->abort = indicator;
 	c->activity = SHUTDOWN;
-	machine_stop(c->m, STATUS_TRIPLE_FAULT, indicator == VMX_ABORT_HOST_PDPTE ? "VMX abort: host PDPTEs" : "VMX abort: MSR area");
+	machine_stop(c->m, STATUS_TRIPLE_FAULT, why);
 	cpu_unwind(c, UNWIND_RESUME);
 }
 

@@ -24,8 +24,8 @@ _Noreturn void vmx_exit(struct cpu *c, const struct vmexit *x);
 /* An instruction exits. o: the instruction; fills in its length. */
 _Noreturn void vmx_exit_instruction(struct cpu *c, const struct op *o, unsigned reason, u64 qual, u32 info);
 /*
- * A VM entry failed after the checks of the host's state: SDM 3C "VM-Entry Failures During or After Loading Guest State".
- * reason: EXIT_ENTRY_*.
+ * A VM entry failed after the checks of the host's state: SDM 3C "VM-Entry Failures During or After Loading Guest
+ * State". reason: EXIT_ENTRY_*.
  */
 _Noreturn void vmx_entry_failure(struct cpu *c, unsigned reason, u64 qual);
 

@@ -68,7 +68,10 @@ u64 vmx_insn_displacement(const struct cpu *c, const struct op *o)
 {
 	if (!(o->flags & OP_MEM))
 		return 0;
-	/* RIP-relative: the displacement is added to the address of the next instruction. SDM 3C table 28-1, "displacement". */
+	/*
+	 * RIP-relative: the displacement is added to the address of the next instruction. SDM 3C table 28-1,
+	 * "displacement".
+	 */
 	if (o->base == REG_BLOCK)
 		return c->gpr[REG_BLOCK] + (s64)o->disp;
 	return o->asize == 8 ? (u64)(s64)o->disp : (u32)o->disp;

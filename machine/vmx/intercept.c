@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which instructions exit: SDM 3C "Instructions That Cause VM Exits" (26.1) and "Changes to Instruction Behavior in VMX Non-Root
- * Operation" (26.3). Those that depend on one control are rows of a table; the others have a function each.
+ * Which instructions exit: SDM 3C "Instructions That Cause VM Exits" (26.1) and "Changes to Instruction Behavior in
+ * VMX Non-Root Operation" (26.3). Those that depend on one control are rows of a table; the others have a function
+ * each.
  */
 #include "arch/msrs.h"
 #include "arch/x86.h"
@@ -11,7 +12,10 @@
 
 enum word { EXITS_ALWAYS = 1, BY_PROC, BY_PROC2 };
 
-/* By exit reason: the control that makes the instruction exit; and the one without which it is #UD in non-root operation. */
+/*
+ * By exit reason: the control that makes the instruction exit; and the one without which it is #UD in non-root
+ * operation.
+ */
 static const struct {
 	u8 word;
 	u32 control;
@@ -98,7 +102,8 @@ static bool cr3_is_target(const struct cpu *c, u64 value)
 }
 
 /* Bits that the host owns must be written as their shadow reads, and keep what they are. */
-static u64 write_masked(struct cpu *c, const struct op *o, unsigned cr, u64 value, u64 mask, u64 read_shadow, u64 now, unsigned gpr)
+static u64 write_masked(struct cpu *c, const struct op *o, unsigned cr, u64 value, u64 mask, u64 read_shadow, u64 now,
+			unsigned gpr)
 {
 	if ((value ^ read_shadow) & mask)
 		exit_cr(c, o, cr, QUAL_CR_MOV_TO, gpr);
@@ -201,7 +206,8 @@ static bool io_exits(struct cpu *c, u16 port, unsigned size)
 	return false;
 }
 
-void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size, bool in, bool string, bool rep, bool imm, u64 lin)
+void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size, bool in, bool string, bool rep,
+		      bool imm, u64 lin)
 {
 	struct vmexit x = { .reason = EXIT_IO };
 

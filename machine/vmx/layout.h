@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What this room relies on in the order of arch/vmcs_fields.def: groups of segment fields follow enum sreg, then LDTR, TR. */
+/*
+ * What this room relies on in the order of arch/vmcs_fields.def: groups of segment fields follow enum sreg, then
+ * LDTR, TR.
+ */
 #ifndef OOH_MACHINE_VMX_LAYOUT_H
 #define OOH_MACHINE_VMX_LAYOUT_H
 
@@ -8,7 +11,8 @@
 enum { SEG_LDTR = SREG_COUNT, SEG_TR, SEG_FIELDS };
 
 #define SEG_GROUP(suffix) \
-	_Static_assert(VF_GUEST_CS_##suffix == VF_GUEST_ES_##suffix + CS && VF_GUEST_SS_##suffix == VF_GUEST_ES_##suffix + SS && \
+	_Static_assert(VF_GUEST_CS_##suffix == VF_GUEST_ES_##suffix + CS && \
+		       VF_GUEST_SS_##suffix == VF_GUEST_ES_##suffix + SS && \
 		       VF_GUEST_DS_##suffix == VF_GUEST_ES_##suffix + DS && VF_GUEST_FS_##suffix == VF_GUEST_ES_##suffix + FS && \
 		       VF_GUEST_GS_##suffix == VF_GUEST_ES_##suffix + GS && \
 		       VF_GUEST_LDTR_##suffix == VF_GUEST_ES_##suffix + SEG_LDTR && \

@@ -5,7 +5,10 @@
 #include "machine/vmx/exit.h"
 #include "machine/vmx/vmcs.h"
 
-/* MSRs that the areas may not name. x2APIC registers (8xxH) are refused in x2APIC mode by rule, outside it because they #GP. */
+/*
+ * MSRs that the areas may not name. x2APIC registers (8xxH) are refused in x2APIC mode by rule, outside it because
+ * they #GP.
+ */
 static bool forbidden(u32 index, bool load)
 {
 	if (load && (index == IA32_FS_BASE || index == IA32_GS_BASE))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VMCS: the decoded copy of the current one, and its form in memory. The region in memory is written at VMCLEAR and when
- * another VMCS becomes current, and read at VMPTRLD; its format is ours alone (a real CPU's is undocumented too).
+ * The VMCS: the decoded copy of the current one, and its form in memory. The region in memory is written at VMCLEAR
+ * and when another VMCS becomes current, and read at VMPTRLD; its format is ours alone (a real CPU's is
+ * undocumented too).
  */
 #ifndef OOH_MACHINE_VMX_VMCS_H
 #define OOH_MACHINE_VMX_VMCS_H
@@ -67,8 +68,9 @@ static inline bool vmx_entry_ctl(const struct cpu *c, u32 control)
 }
 
 /*
- * Physical memory as VT-x itself uses it (regions, bitmaps, MSR areas, the PML log): not translated by EPT. What is not RAM reads
- * as all ones and swallows writes. Aligned accesses only. Stores are seen by the oracle and by decoded code.
+ * Physical memory as VT-x itself uses it (regions, bitmaps, MSR areas, the PML log): not translated by EPT. What is
+ * not RAM reads as all ones and swallows writes. Aligned accesses only. Stores are seen by the oracle and by
+ * decoded code.
  */
 u64 vmx_phys_read(struct cpu *c, u64 addr, unsigned size);
 void vmx_phys_write(struct cpu *c, u64 addr, unsigned size, u64 value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the other rooms ask of VT-x. An instruction that may exit calls its vmx_intercept_* first: in root operation, and when the
- * controls do not ask for an exit, it returns; else it performs the VM exit and does not return (unwinds to the run loop).
+ * What the other rooms ask of VT-x. An instruction that may exit calls its vmx_intercept_* first: in root
+ * operation, and when the controls do not ask for an exit, it returns; else it performs the VM exit and does not
+ * return (unwinds to the run loop).
  */
 #ifndef OOH_MACHINE_VMX_VMX_H
 #define OOH_MACHINE_VMX_VMX_H
@@ -10,8 +11,8 @@
 #include "machine/cpu/cpu.h"
 
 /*
- * Instructions that exit unconditionally or by one control bit: reason = EXIT_* (arch/exit_reasons.def). qual: exit qualification.
- * RDTSCP and INVPCID are #UD in non-root operation unless their secondary control is 1.
+ * Instructions that exit unconditionally or by one control bit: reason = EXIT_* (arch/exit_reasons.def). qual: exit
+ * qualification. RDTSCP and INVPCID are #UD in non-root operation unless their secondary control is 1.
  */
 void vmx_intercept(struct cpu *c, const struct op *o, unsigned reason, u64 qual);
 static inline bool vmx_nonroot(const struct cpu *c)
@@ -31,7 +32,8 @@ bool vmx_clts_allowed(struct cpu *c);
 u64 vmx_lmsw(struct cpu *c, const struct op *o, u16 value, bool mem, u64 lin); /* the new CR0 low word, or exits */
 void vmx_intercept_mov_dr(struct cpu *c, const struct op *o, unsigned dr, bool write, unsigned gpr);
 /* port I/O; string: INS/OUTS, lin: its memory operand. */
-void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size, bool in, bool string, bool rep, bool imm, u64 lin);
+void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size, bool in, bool string, bool rep,
+		      bool imm, u64 lin);
 void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
 /* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
@@ -45,8 +47,8 @@ void vmx_triple_fault(struct cpu *c); /* root: returns (the machine shuts down) 
 void vmx_task_switch(struct cpu *c, const struct op *o, u16 sel, unsigned source); /* exits always in non-root */
 
 /*
- * At an instruction boundary, before interrupts are looked at: preemption timer, NMI and interrupt windows, external interrupts
- * and NMIs that exit, MTF. Returns true if it exited (state changed; the run loop starts over).
+ * At an instruction boundary, before interrupts are looked at: preemption timer, NMI and interrupt windows,
+ * external interrupts and NMIs that exit, MTF. Returns true if it exited (state changed; the run loop starts over).
  */
 bool vmx_boundary(struct cpu *c, bool intr_deliverable, bool nmi_deliverable);
 /* True if an external interrupt exits in non-root operation whatever EFLAGS.IF. */
@@ -66,8 +68,8 @@ struct ept_fault {
 _Noreturn void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_fault *f);
 _Noreturn void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa);
 /*
- * PML: logs gpa if the index allows, else exits with "page-modification log full" and does not return. To be called before the
- * dirty flag is set. SDM 3C "Page-Modification Logging".
+ * PML: logs gpa if the index allows, else exits with "page-modification log full" and does not return. To be called
+ * before the dirty flag is set. SDM 3C "Page-Modification Logging".
  */
 void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The second list of single bits and numbers: names as arch/ has them, values typed again as the manual draws them (hexadecimal
- * words where arch/ counts bits). SDM 3A, 3C, 3D, 4 as cited in arch/.
+ * The second list of single bits and numbers: names as arch/ has them, values typed again as the manual draws them
+ * (hexadecimal words where arch/ counts bits). SDM 3A, 3C, 3D, 4 as cited in arch/.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The second list: what arch/ says of VT-x, typed again in another form (runs of consecutive numbers, as the manual's tables have
- * them), so that a wrong number in a shared row is seen. Both directions are compared: every row is here, and nothing more.
+ * The second list: what arch/ says of VT-x, typed again in another form (runs of consecutive numbers, as the
+ * manual's tables have them), so that a wrong number in a shared row is seen. Both directions are compared: every
+ * row is here, and nothing more.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the VT-x test images share: output, checks, VMX instructions, a VMCS with a guest that works. An image runs on the machine
- * and on any other implementation that boots Multiboot; it ends through the exit port (status 1: all passed) or by HLT.
+ * What the VT-x test images share: output, checks, VMX instructions, a VMCS with a guest that works. An image runs
+ * on the machine and on any other implementation that boots Multiboot; it ends through the exit port (status 1: all
+ * passed) or by HLT.
  */
 #ifndef OOH_TESTS_GUEST_VMX_LIB_H
 #define OOH_TESTS_GUEST_VMX_LIB_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checks of VM entry, one by one: from a VMCS that works change one field, expect exactly the failure that the manual names,
- * put the field back, expect success. SDM 3C chapter 27 "VM Entries".
+ * The checks of VM entry, one by one: from a VMCS that works change one field, expect exactly the failure that the
+ * manual names, put the field back, expect success. SDM 3C chapter 27 "VM Entries".
  */
 #include "lib.h"
 

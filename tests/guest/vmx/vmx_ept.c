@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * EPT violations and misconfigurations, accessed and dirty flags, page-modification logging, INVEPT, VPID, unrestricted guests.
- * SDM 3C "The Extended Page Table Mechanism (EPT)" (29.3), "Page-Modification Logging" (29.3.6), "Exit Qualification for EPT
- * Violations" (table 28-7).
+ * EPT violations and misconfigurations, accessed and dirty flags, page-modification logging, INVEPT, VPID,
+ * unrestricted guests. SDM 3C "The Extended Page Table Mechanism (EPT)" (29.3), "Page-Modification Logging"
+ * (29.3.6), "Exit Qualification for EPT Violations" (table 28-7).
  */
 #include "lib.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Events: injected by entry, causing exits, interrupting each other's delivery; windows, the preemption timer, activity states.
- * SDM 3C "Event Injection" (27.6), "Other Causes of VM Exits" (26.2), "Information for VM Exits That Occur During Event Delivery"
- * (28.2.4).
+ * Events: injected by entry, causing exits, interrupting each other's delivery; windows, the preemption timer,
+ * activity states. SDM 3C "Event Injection" (27.6), "Other Causes of VM Exits" (26.2), "Information for VM Exits
+ * That Occur During Event Delivery" (28.2.4).
  */
 #include "arch/apic.h"
 

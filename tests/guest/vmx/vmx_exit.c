@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Instructions that exit: each with its control off (it runs on) and on (it exits, with this qualification, length and
- * information, RIP at the instruction). SDM 3C "Instructions That Cause VM Exits" (26.1), "Exit Qualification" (28.2.1), "Information
- * for VM Exits Due to Instruction Execution" (28.2.5).
+ * information, RIP at the instruction). SDM 3C "Instructions That Cause VM Exits" (26.1), "Exit Qualification"
+ * (28.2.1), "Information for VM Exits Due to Instruction Execution" (28.2.5).
  */
 #include "lib.h"
 

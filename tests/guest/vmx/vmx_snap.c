@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A snapshot taken in VMX non-root operation, with EPT, PML, VPID and a running preemption timer: the resumed machine goes on in
- * the guest, exits when the timer ends, and has kept the current VMCS and the other one. Run by vmx_snap.sh, saving, then resuming;
- * on a machine without the control device there is nothing to test.
+ * A snapshot taken in VMX non-root operation, with EPT, PML, VPID and a running preemption timer: the resumed
+ * machine goes on in the guest, exits when the timer ends, and has kept the current VMCS and the other one. Run by
+ * vmx_snap.sh, saving, then resuming; on a machine without the control device there is nothing to test.
  */
 #include "abi/machine.h"
 
