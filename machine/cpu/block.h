@@ -7,7 +7,7 @@
 #ifndef OOH_MACHINE_CPU_BLOCK_H
 #define OOH_MACHINE_CPU_BLOCK_H
 
-#include "machine/cpu/cpu.h"
+#include "machine/cpu/dispatch.h"
 
 #define BLOCK_MAX_OPS 64
 
@@ -67,7 +67,7 @@ BLOCK_INLINE const struct op *block_enter(struct cpu *c, struct block *b, u64 ri
 	*c->insns += b->insns;
 	c->block = b;
 	c->gpr[REG_BLOCK] = rip;
-	return b->ops[0].fn(c, b->ops);
+	OP_GOTO(c, b->ops);
 }
 
 /* The block that the jump cache has for rip, or NULL. */

@@ -9,9 +9,10 @@
 #include "machine/cpu/cpu.h"
 
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
-#define OP_NEXT(c, o) return (o)[1].fn((c), (o) + 1)
+#define OP_GOTO(c, o) return (o)->fn((c), (o))
 #else
-#define OP_NEXT(c, o) return (o) + 1
+#define OP_GOTO(c, o) return (o)
 #endif
+#define OP_NEXT(c, o) OP_GOTO(c, (o) + 1)
 
 #endif
