@@ -26,12 +26,18 @@ static uint64_t ring_room(void)
 	return used < hv.ring.capacity ? hv.ring.capacity - used : 0;
 }
 
-static void ring_put(uint64_t frame)
+/* Appends the count oldest entries of a log; there is room for them. The log was filled from its end. */
+static void ring_append(const uint64_t *log, unsigned int count)
 {
-	uint64_t slot = hv.ring.head++ & (hv.ring.capacity - 1);
-	uint64_t *page = hv_virt(&hv, hv.ring.pages[slot / PAGE_TABLE_ENTRIES]);
+	uint64_t head = hv.ring.head, mask = hv.ring.capacity - 1;
 
-	page[slot % PAGE_TABLE_ENTRIES] = frame;
+	for (unsigned int i = 0; i < count; i++, head++) {
+		uint64_t slot = head & mask;
+		uint64_t *page = hv_virt(&hv, hv.ring.pages[slot / PAGE_TABLE_ENTRIES]);
+
+		page[slot % PAGE_TABLE_ENTRIES] = log[PML_INDEX_START - i] >> PAGE_SHIFT_4K;
+	}
+	hv.ring.head = head;
 }
 
 /* The flag is set before the head is published: who sees the entries sees that some are missing. */
@@ -116,8 +122,7 @@ unsigned int hv_pml_drain(struct hv_cpu *cpu)
 	room = ring_room(); /* read once: the guest may move the tail */
 	if (room > count)
 		room = count;
-	for (unsigned int i = 0; i < room; i++)
-		ring_put(cpu->pml[PML_INDEX_START - i] >> PAGE_SHIFT_4K);
+	ring_append(cpu->pml, room);
 	ring_publish(count - room);
 	hv.armed -= count < hv.armed ? count : hv.armed;
 	hv_unlock(&hv.lock);
