@@ -25,7 +25,7 @@ check-long: build
 	@tests/check --long
 
 bench: build
-	@scripts/setup qemu-system-x86 time
+	@scripts/setup qemu-system-x86 cloc
 	@bench/run
 
 install: build

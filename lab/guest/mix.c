@@ -27,6 +27,26 @@ static void compute(void)
 	sink += x;
 }
 
+/* Loads all over 64 MiB: nearly each one misses the TLB, the worst case of two-dimensional walks. */
+static void chase(void)
+{
+	static uint32_t *next;
+	size_t n = (64u << 20) / sizeof(*next);
+	uint32_t at = 0;
+
+	if (!next) {
+		next = mmap(NULL, n * sizeof(*next), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (next == MAP_FAILED)
+			die("mmap failed");
+		madvise(next, n * sizeof(*next), MADV_NOHUGEPAGE);
+		for (size_t i = 0; i < n; i++)
+			next[i] = (uint32_t)((i * 1664525 + 1013904223) & (n - 1));
+	}
+	for (unsigned i = 0; i < 200000; i++)
+		at = next[at];
+	sink += at;
+}
+
 static void syscalls(void)
 {
 	for (unsigned i = 0; i < 20000; i++)
@@ -85,6 +105,7 @@ int run_mix(const struct workload_options *o)
 	measure("rest-syscalls", o, syscalls);
 	measure("rest-forks", o, forks);
 	measure("rest-faults", o, faults);
+	measure("rest-chase", o, chase);
 	measure("rest-idle", o, idle);
 	return 0;
 }

@@ -3,7 +3,7 @@
 import json
 
 from . import machine, picture
-from .common import BUILD, MISMATCH, OK, Stopwatch, progress
+from .common import BUILD, LAB, MISMATCH, OK, Stopwatch, progress
 
 TECHNIQUES = ["none", "soft-dirty", "userfaultfd", "pml"]
 ARRAYS = [1, 10, 50, 100, 250]
@@ -79,16 +79,48 @@ def table(rows):
     return "\n".join(lines)
 
 
+def costs():
+    """Cycles of each event in the cost table that the machine ran with, from a job's --stats."""
+    stats = sorted((LAB / "jobs").glob("*/stats.json"))
+    return {row["name"]: row["cycles"] for row in json.loads(stats[0].read_text())["costs"]["rows"]} if stats else {}
+
+
+def walk_cycles(row):
+    c = costs()
+    a = row["app"]
+    return a["refs_1d"] * c["WALK_REF_1D"] + a["refs_guest"] * c["WALK_REF_GUEST"] + a["refs_ept"] * c["WALK_REF_EPT"]
+
+
+def sensitivity(rows):
+    """How far may the assumed cost of logging a page rise before the order of the techniques changes?"""
+    by = {(r["workload"], r["technique"]): r for r in rows}
+    lines = []
+    for mb in ARRAYS:
+        none, soft, pml = (by.get((f"array-{mb}", t)) for t in ("none", "soft-dirty", "pml"))
+        if not (none and soft and pml and pml["app"]["pml_entries"]):
+            continue
+        c = costs()
+        now = c["EPT_DIRTY_SET"] + c["PML_LOG"]
+        pages = pml["app"]["pml_entries"]
+        extra_soft, extra_pml = (x["app_cycles"] - none["app_cycles"] for x in (soft, pml))
+        lines.append((mb, now, now + (extra_soft - extra_pml) / pages, now + (extra_soft / 5 - extra_pml) / pages))
+    if not lines:
+        return ""
+    now, order, five = lines[0][1], min(x[2] for x in lines), min(x[3] for x in lines)
+    return f"setting an EPT dirty flag and logging the page is assumed to cost {now} cycles; pml stays 5 times below soft-dirty up to " \
+           f"{five:.0f} cycles, and below it up to {order:.0f}"
+
+
 def rest(rows):
     """What the hypervisor costs with nothing tracked."""
     by = {(r["workload"], r["technique"]): r for r in rows if r["workload"].startswith("rest")}
     lines, total = [], [0, 0, 0]
-    for name in ("rest-compute", "rest-syscalls", "rest-forks", "rest-faults"):
+    for name in ("rest-compute", "rest-syscalls", "rest-forks", "rest-faults", "rest-chase"):
         a, b = by.get((name, "none")), by.get((name, "hypervisor"))
         if not a or not b:
             continue
         d = b["app_cycles"] - a["app_cycles"]
-        walk = b["app"].get("walk_cycles", 0) - a["app"].get("walk_cycles", 0)
+        walk = walk_cycles(b) - walk_cycles(a)
         total = [total[0] + a["app_cycles"], total[1] + b["app_cycles"], total[2] + walk]
         lines.append(f"  {name[5:]:10} {a['app_cycles']:12} -> {b['app_cycles']:12} cycles  {100 * d / a['app_cycles']:+6.2f} %"
                      f"  (page walks {100 * walk / a['app_cycles']:+6.2f} %, exits {b['app']['exits']})")
@@ -119,6 +151,8 @@ def main(only=None, parallel=2):
     (out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     print("\nDirty pages of real programs: each technique against the machine's own record of every store (4 KiB pages)\n")
     print(table(rows))
+    if sensitivity(rows):
+        print(f"\n{sensitivity(rows)}")
     if any(r["workload"].startswith("rest") for r in rows):
         print("\nHypervisor on, nothing tracked:")
         print(rest(rows))
