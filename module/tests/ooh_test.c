@@ -364,6 +364,7 @@ static const struct group {
 } groups[] = {
 	{ "boundary", boundary_tests }, { "sound", sound_tests },   { "process", process_tests },
 	{ "race", race_tests },         { "double", double_tests },
+	{ "cost", cost_tests },
 };
 
 #define NR_GROUPS (sizeof(groups) / sizeof(groups[0]))
@@ -391,7 +392,7 @@ static int run_child(const struct test *t)
 static bool wanted(const char *name, const char *test, char **argv)
 {
 	if (!*argv)
-		return strcmp(name, "double"); /* only by name: it needs the test double */
+		return strcmp(name, "double") && strcmp(name, "cost"); /* only by name */
 	for (; *argv; argv++)
 		if (!strcmp(*argv, name) || !strcmp(*argv, test))
 			return true;

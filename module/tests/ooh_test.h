@@ -22,7 +22,7 @@ struct test {
 	void (*fn)(void);
 };
 
-extern const struct test boundary_tests[], sound_tests[], race_tests[], process_tests[], double_tests[];
+extern const struct test boundary_tests[], sound_tests[], race_tests[], process_tests[], double_tests[], cost_tests[];
 
 /* Fails the running test with what was expected and a message, and ends its process. */
 void fail(const char *file, int line, const char *what, const char *fmt, ...)
