@@ -547,7 +547,7 @@ static void test_storm(void)
 	for (i = 0; i < 20; i++) {
 		arm_everything();
 		store_many(MANY);
-		msleep(20);
+		msleep(2);
 		missed += MANY - collect(&unknown, &twice);
 		others += unknown;
 	}
