@@ -11,7 +11,7 @@ enum alu { ADD, OR, ADC, SBB, AND, SUB, XOR, CMP, TEST, ALU_COUNT };
 #define ALU_WRITES(k) ((k) != CMP && (k) != TEST)
 
 /* Result and flags in two steps: a store between them may still restart the instruction. */
-#define ALU_ARITHMETIC(bits)                                                                                              \
+#define ALU_ARITHMETIC(bits)                                                                                           \
 	INLINE u##bits alu_result##bits(enum alu k, u##bits a, u##bits b, bool carry)                                  \
 	{                                                                                                              \
 		switch (k) {                                                                                           \
@@ -50,7 +50,10 @@ ALU_ARITHMETIC(64)
 
 /* enum alu of a mnemonic, or -1. */
 int alu_number(ZydisMnemonic m);
-/* Handlers by operation, size in bytes and kind (RR, RI, RM, MR, MI); of the last three those for flat addresses, and the general ones. */
+/*
+ * Handlers by operation, size in bytes and kind (RR, RI, RM, MR, MI); of the last three those for flat addresses, and
+ * the general ones.
+ */
 op_fn *alu_find(enum alu k, unsigned size, enum kind kind);
 op_fn *alu_find_general(enum alu k, unsigned size, enum kind kind);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decoded code. A block is a run of instructions from one physical page, found by its physical address and by what decoding
- * depends on besides the bytes. Its shape depends on the code bytes and on the entry point only, so that events, which are
- * recognised at block boundaries, fall on the same instruction in every run and in both engines.
+ * Decoded code. A block is a run of instructions from one physical page, found by its physical address and by what
+ * decoding depends on besides the bytes. Its shape depends on the code bytes and on the entry point only, so that
+ * events, which are recognised at block boundaries, fall on the same instruction in every run and in both engines.
  */
 #ifndef OOH_MACHINE_CPU_BLOCK_H
 #define OOH_MACHINE_CPU_BLOCK_H
@@ -114,8 +114,10 @@ struct block *block_find(struct cpu *c, bool single);
 /* Takes the key and the code base from the CPU's mode; the run loop does so whenever it has the CPU. */
 void block_mode(struct cpu *c);
 
-/* decode.c: fills b (room for BLOCK_MAX_OPS + 1 ops) from host bytes; avail: bytes that may be read. False: the first instruction
- * needs more bytes than there are. */
+/*
+ * decode.c: fills b (room for BLOCK_MAX_OPS + 1 ops) from host bytes; avail: bytes that may be read. False: the first
+ * instruction needs more bytes than there are.
+ */
 bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail);
 /* Formats the instruction for traces. */
 void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, char *out, size_t size);

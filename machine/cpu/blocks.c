@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The store of decoded blocks: found by physical address, dropped when their bytes are written. It is shared by all CPUs; each
- * CPU has a cache of its own from RIP to block.
+ * The store of decoded blocks: found by physical address, dropped when their bytes are written. It is shared by all
+ * CPUs; each CPU has a cache of its own from RIP to block.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,7 +182,10 @@ static unsigned kill_blocks(struct code_cache *cc, const struct code_frame *f, u
 	return killed;
 }
 
-/* Rebuilds the frame's list without the killed blocks. Links stay inside a page, so dropping all of the frame's is enough. */
+/*
+ * Rebuilds the frame's list without the killed blocks. Links stay inside a page, so dropping all of the frame's is
+ * enough.
+ */
 static void frame_rebuild(struct code_frame *f, unsigned off, unsigned n)
 {
 	struct block *next, *keep = NULL;
@@ -246,7 +249,10 @@ static u64 fetch_lin(const struct cpu *c)
 	return c->code_size == 64 ? lin : (u32)lin;
 }
 
-/* The bytes of an instruction that starts at hpa and goes on in the next page, or that is not in RAM. Returns how many. */
+/*
+ * The bytes of an instruction that starts at hpa and goes on in the next page, or that is not in RAM. Returns how
+ * many.
+ */
 static unsigned fetch_bytes(struct cpu *c, u64 lin, hpa_t hpa, u8 *buf)
 {
 	hpa_t page = hpa;

@@ -49,8 +49,12 @@ enum unwind {
 	UNWIND_SINGLE,  /* run the instruction at c->rip again, alone in its block (device access, own code written) */
 };
 
-/* An event on its way through the IDT. SDM 3A "Exception and Interrupt Reference"; types as in VM-entry interruption info. */
-enum event_type { EV_EXTINT = 0, EV_NMI = 2, EV_HW_EXCEPTION = 3, EV_SOFT_INT = 4, EV_PRIV_SW_EXCEPTION = 5, EV_SW_EXCEPTION = 6 };
+/*
+ * An event on its way through the IDT. SDM 3A "Exception and Interrupt Reference"; types as in VM-entry interruption
+ * info.
+ */
+enum event_type { EV_EXTINT = 0, EV_NMI = 2, EV_HW_EXCEPTION = 3, EV_SOFT_INT = 4, EV_PRIV_SW_EXCEPTION = 5,
+		  EV_SW_EXCEPTION = 6 };
 struct event {
 	u8 vector;
 	u8 type; /* enum event_type */
@@ -93,7 +97,8 @@ struct cpu {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 misc_enable, feature_control, tsc_adjust, debugctl, spec_ctrl, xss;
 	u64 mtrr_def, mtrr_fix[11], mtrr_var[20];
-	u64 tsc_offset;     /* TSC = cpu_now() + tsc_offset (IA32_TSC writes, TSC_ADJUST); VMX offsetting comes on top */
+	/* TSC = cpu_now() + tsc_offset (IA32_TSC writes, TSC_ADJUST); VMX offsetting comes on top */
+	u64 tsc_offset;
 	u64 pdpte[4];       /* PAE */
 	enum activity activity;
 	u64 pending_dbg;
@@ -110,7 +115,8 @@ struct cpu {
 	struct code_cache *code; /* decoded blocks: cpu room */
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */
-	struct event delivering; /* valid while an event is being delivered (double faults, IDT-vectoring information) */
+	/* valid while an event is being delivered (double faults, IDT-vectoring information) */
+	struct event delivering;
 	bool is_delivering;
 	bool single;        /* next block is one instruction */
 	bool trace;         /* print every instruction on stderr before it runs */
@@ -134,12 +140,15 @@ static inline void cpu_charge(struct cpu *c, enum cost k)
 	c->budget -= c->m->costs->cycles[k];
 }
 
-/* Makes c->rip and cpu_now() exact for the running op o (no-op for NULL). Every slow path and system handler begins with it. */
+/*
+ * Makes c->rip and cpu_now() exact for the running op o (no-op for NULL). Every slow path and system handler begins
+ * with it.
+ */
 void cpu_sync(struct cpu *c, const struct op *o);
 
 /*
- * Raising an exception from within instruction o (NULL: c->rip is exact). Nothing of the instruction may have been committed,
- * except what the manual says. They do not return.
+ * Raising an exception from within instruction o (NULL: c->rip is exact). Nothing of the instruction may have been
+ * committed, except what the manual says. They do not return.
  */
 _Noreturn void cpu_raise(struct cpu *c, const struct op *o, unsigned vector);
 _Noreturn void cpu_raise_err(struct cpu *c, const struct op *o, unsigned vector, u32 error);
@@ -154,7 +163,10 @@ static inline const struct op *op_leave(struct cpu *c)
 	(void)c;
 	return NULL;
 }
-/* For handlers with OP_END that just fall through: c->rip = address of the next instruction (wrapped to the code size). */
+/*
+ * For handlers with OP_END that just fall through: c->rip = address of the next instruction (wrapped to the code
+ * size).
+ */
 u64 cpu_next_rip(const struct cpu *c, const struct op *o);
 
 /* Something became pending: the running block is left at its end. Callable from devices. */

@@ -13,8 +13,10 @@ static ZydisDecoder decoder[3]; /* by KEY_SIZE*: constant after the first use */
 static void init_decoder(ZydisDecoder *d, ZydisMachineMode mode, ZydisStackWidth width)
 {
 	/* Encodings that these extensions took from the hinted NOPs are NOPs on a CPU that does not enumerate them. */
-	static const ZydisDecoderMode off[] = { ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_CLDEMOTE,
-						ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_KNC };
+	static const ZydisDecoderMode off[] = {
+		ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_CLDEMOTE,
+		ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_KNC,
+	};
 
 	ZydisDecoderInit(d, mode, width);
 	for (unsigned i = 0; i < sizeof(off) / sizeof(off[0]); i++)
@@ -112,8 +114,8 @@ static u8 address_register(ZydisRegister r)
 }
 
 /*
- * SIB with no base: mod 0 and base 101B, whatever REX.B says (SDM 2A table 2-5). Zydis 4.0 takes it for R13 without displacement if
- * REX.B is set.
+ * SIB with no base: mod 0 and base 101B, whatever REX.B says (SDM 2A table 2-5). Zydis 4.0 takes it for R13 without
+ * displacement if REX.B is set.
  */
 static bool sib_without_base(const ZydisDecodedInstruction *in)
 {
@@ -121,7 +123,8 @@ static bool sib_without_base(const ZydisDecodedInstruction *in)
 }
 
 /* False if the displacement does not fit: only where a RIP-relative one lies at the end of its range. */
-static bool fill_memory(struct op *o, const ZydisDecodedInstruction *in, const ZydisDecodedOperandMem *mem, u8 code_size)
+static bool fill_memory(struct op *o, const ZydisDecodedInstruction *in, const ZydisDecodedOperandMem *mem,
+			u8 code_size)
 {
 	s64 disp = mem->disp.has_displacement ? mem->disp.value : 0;
 	bool no_base = sib_without_base(in);
@@ -200,8 +203,10 @@ static bool fill_op(struct lower *l)
 
 bool int_lower(struct lower *l)
 {
-	static bool (*const topic[])(struct lower *) = { move_lower, alu_lower, branch_lower, stack_lower, incdec_lower, shift_lower,
-							 bit_lower, bmi_lower, mul_lower, xchg_lower, string_lower, misc_lower };
+	static bool (*const topic[])(struct lower *) = {
+		move_lower, alu_lower, branch_lower, stack_lower, incdec_lower, shift_lower,
+		bit_lower, bmi_lower, mul_lower, xchg_lower, string_lower, misc_lower,
+	};
 
 	for (unsigned i = 0; i < sizeof(topic) / sizeof(topic[0]); i++)
 		if (topic[i](l))
@@ -244,7 +249,10 @@ static void lower_bad(struct op *o, ZyanStatus status)
 {
 	o->len = 1;
 	o->base = o->index = REG_ZERO;
-	stop_at(o, status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || status == ZYDIS_STATUS_NO_MORE_DATA ? op_gp0 : op_undefined);
+	if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || status == ZYDIS_STATUS_NO_MORE_DATA)
+		stop_at(o, op_gp0);
+	else
+		stop_at(o, op_undefined);
 }
 
 static void end_block(struct block *b, unsigned n)
@@ -312,5 +320,6 @@ void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, ch
 	}
 	snprintf(out, size, "(bad)");
 	if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(get_decoder(c->code_key), bytes, n, &insn, ops)))
-		ZydisFormatterFormatInstruction(&formatter, &insn, ops, insn.operand_count_visible, out, size, rip, NULL);
+		ZydisFormatterFormatInstruction(&formatter, &insn, ops, insn.operand_count_visible, out, size, rip,
+						NULL);
 }

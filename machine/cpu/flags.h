@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The six status flags, kept lazily. An operation leaves its operands and result, sign-extended to 64 bits, so that one formula
- * serves all operand sizes: the sign is bit 63, unsigned order is kept, and the carry out of the operation's top bit equals the
- * carry that the extended operands have at bit 63.
+ * The six status flags, kept lazily. An operation leaves its operands and result, sign-extended to 64 bits, so that
+ * one formula serves all operand sizes: the sign is bit 63, unsigned order is kept, and the carry out of the
+ * operation's top bit equals the carry that the extended operands have at bit 63.
  */
 #ifndef OOH_MACHINE_CPU_FLAGS_H
 #define OOH_MACHINE_CPU_FLAGS_H

@@ -20,7 +20,10 @@ bool string_lower(struct lower *l);
 bool misc_lower(struct lower *l);
 bool int_lower(struct lower *l); /* all of these */
 
-/* Replaces the handler of first by one that does the conditional branch after it, too, if there is such a one. 64-bit mode only. */
+/*
+ * Replaces the handler of first by one that does the conditional branch after it, too, if there is such a one. 64-bit
+ * mode only.
+ */
 void fuse_branch(struct op *first);
 
 /* Handlers that end a block or stand for what cannot be run. */
@@ -30,9 +33,9 @@ op_fn op_block_end, op_undefined, op_gp0, op_nop, op_unimplemented;
 enum kind { KIND_RR, KIND_RI, KIND_RM, KIND_MR, KIND_MI, KIND_R, KIND_M, KIND_I, KIND_NONE, KIND_OTHER };
 
 /*
- * Classifies the explicit operands and fills op.dst and op.src with the first and second one if it is a general register, as
- * REG_* for 16 to 64 bits, as a byte offset into cpu.gpr for 8 bits. KIND_OTHER if other registers occur or there are more operands
- * than `max`.
+ * Classifies the explicit operands and fills op.dst and op.src with the first and second one if it is a general
+ * register, as REG_* for 16 to 64 bits, as a byte offset into cpu.gpr for 8 bits. KIND_OTHER if other registers occur
+ * or there are more operands than `max`.
  */
 enum kind lower_kind(struct lower *l, unsigned max);
 /* Number of a general register (byte offset into cpu.gpr for 8-bit ones), or -1. */

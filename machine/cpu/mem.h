@@ -31,7 +31,10 @@ static inline u64 op_lin(struct cpu *c, const struct op *o, unsigned size, enum 
 
 static inline bool tlb_hit(u64 tag, u64 lin, u32 ctx, unsigned size)
 {
-	/* The tag is of the last byte's page, the entry was chosen by the first byte's: an access across pages never hits. */
+	/*
+	 * The tag is of the last byte's page, the entry was chosen by the first byte's: an access across pages never
+	 * hits.
+	 */
 	return tag == (((lin + size - 1) & ~PAGE_OFFSET_MASK) | ctx);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The decoded form: what both engines run. Zydis decodes the bytes; a room's `*_lower` function turns the result into a struct op,
- * with the handler that the interpreter calls. A block is an array of ops from one physical page, ended by one with OP_END or by
- * the core's own end op.
+ * The decoded form: what both engines run. Zydis decodes the bytes; a room's `*_lower` function turns the result into
+ * a struct op, with the handler that the interpreter calls. A block is an array of ops from one physical page, ended
+ * by one with OP_END or by the core's own end op.
  */
 #ifndef OOH_MACHINE_CPU_OP_H
 #define OOH_MACHINE_CPU_OP_H
@@ -20,7 +20,8 @@ typedef const struct op *op_fn(struct cpu *c, const struct op *o);
 /* Register numbers 0..15 as the manual's; and two that make addressing branch-free. */
 enum {
 	REG_ZERO = 16,  /* always 0: no base, no index */
-	REG_BLOCK = 17, /* RIP at the start of the running block: RIP-relative operands (op.disp includes op.off + op.len) */
+	/* RIP at the start of the running block: RIP-relative operands (op.disp includes op.off + op.len) */
+	REG_BLOCK = 17,
 	REG_COUNT
 };
 
@@ -58,7 +59,11 @@ _Static_assert(sizeof(struct op) <= 48, "ops are read on every instruction");
 struct lower {
 	const ZydisDecodedInstruction *insn;
 	const ZydisDecodedOperand *ops; /* all of them, explicit ones first */
-	struct op *op; /* prefilled: mem operand, len, size, asize, flags, mnem, cost; dst/src from the first two register operands, imm */
+	/*
+	 * prefilled: mem operand, len, size, asize, flags, mnem, cost; dst/src from the first two register operands,
+	 * imm
+	 */
+	struct op *op;
 	u8 code_size;  /* 16, 32, 64 */
 	struct cpu *cpu;
 };

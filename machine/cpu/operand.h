@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Operands of the integer handlers. Register fields of ops lowered by this room are REG_* for 16 to 64 bits and byte offsets
- * into cpu.gpr for 8 bits (AH is 1).
+ * Operands of the integer handlers. Register fields of ops lowered by this room are REG_* for 16 to 64 bits and byte
+ * offsets into cpu.gpr for 8 bits (AH is 1).
  */
 #ifndef OOH_MACHINE_CPU_OPERAND_H
 #define OOH_MACHINE_CPU_OPERAND_H

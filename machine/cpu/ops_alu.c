@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ADD OR ADC SBB AND SUB XOR CMP TEST: a handler for each operation, size and kind of operands. Those with memory come twice: the
- * fast one for flat addresses that hit the TLB, which calls nothing and so needs no stack frame, and the general one behind it.
+ * ADD OR ADC SBB AND SUB XOR CMP TEST: a handler for each operation, size and kind of operands. Those with memory
+ * come twice: the fast one for flat addresses that hit the TLB, which calls nothing and so needs no stack frame, and
+ * the general one behind it.
  */
 #include "machine/cpu/alu.h"
 #include "machine/cpu/lower.h"

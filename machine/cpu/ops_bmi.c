@@ -129,7 +129,8 @@ static const struct op *op_adx(struct cpu *c, const struct op *o)
 {
 	u64 b = source_read(c, o, o->src, o->size);
 	u32 flag = o->aux2 ? CC_OF : CC_CF;
-	unsigned __int128 r = (unsigned __int128)reg_get(c, o->dst, o->size) + b + (o->aux2 ? cc_overflow(c) : cc_cf(c));
+	bool carry = o->aux2 ? cc_overflow(c) : cc_cf(c);
+	unsigned __int128 r = (unsigned __int128)reg_get(c, o->dst, o->size) + b + carry;
 
 	reg_set(c, o->dst, o->size, (u64)r);
 	cc_replace(c, flag, (u64)(r >> (8 * o->size)) ? flag : 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * CMP, TEST, SUB and AND with the conditional branch after them: one dispatch, and the condition straight from the operands. Both
- * ops stay in the block; the first one's handler does the work of the second. Flags are left as by the two.
+ * CMP, TEST, SUB and AND with the conditional branch after them: one dispatch, and the condition straight from the
+ * operands. Both ops stay in the block; the first one's handler does the work of the second. Flags are left as by the
+ * two.
  */
 #include "machine/cpu/alu.h"
 #include "machine/cpu/branch.h"
@@ -62,8 +63,8 @@ FUSED_CONDITION(64)
 
 /* Every fusible condition: COND_O, NO, P and NP are rare. */
 #define CONDITIONS(X, k, bits)                                                                                         \
-	X(k, bits, 2) X(k, bits, 3) X(k, bits, 4) X(k, bits, 5) X(k, bits, 6) X(k, bits, 7) X(k, bits, 8) X(k, bits, 9) \
-	X(k, bits, 12) X(k, bits, 13) X(k, bits, 14) X(k, bits, 15)
+	X(k, bits, 2) X(k, bits, 3) X(k, bits, 4) X(k, bits, 5) X(k, bits, 6) X(k, bits, 7) X(k, bits, 8)              \
+	X(k, bits, 9) X(k, bits, 12) X(k, bits, 13) X(k, bits, 14) X(k, bits, 15)
 #define SIZES(X, k) CONDITIONS(X, k, 8) CONDITIONS(X, k, 32) CONDITIONS(X, k, 64)
 SIZES(RR, CMP)
 SIZES(RI, CMP)

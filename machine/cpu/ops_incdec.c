@@ -14,7 +14,7 @@ static inline u64 kept_carry(const struct cpu *c)
 #define INCDEC_HANDLERS(bits, name, sign, cc)                                                                          \
 	static const struct op *name##bits##_r(struct cpu *c, const struct op *o)                                      \
 	{                                                                                                              \
-		u##bits a = reg##bits(c, o->dst), r = (u##bits)(a sign 1);                                               \
+		u##bits a = reg##bits(c, o->dst), r = (u##bits)(a sign 1);                                             \
                                                                                                                        \
 		cc_set(c, cc, SX##bits(r), kept_carry(c), SX##bits(a));                                                \
 		set_reg##bits(c, o->dst, r);                                                                           \
@@ -23,7 +23,7 @@ static inline u64 kept_carry(const struct cpu *c)
 	static const struct op *name##bits##_m(struct cpu *c, const struct op *o)                                      \
 	{                                                                                                              \
 		u64 lin = op_lin(c, o, bits / 8, ACCESS_WRITE);                                                        \
-		u##bits a = ld##bits##_rmw(c, o, lin), r = (u##bits)(a sign 1);                                          \
+		u##bits a = ld##bits##_rmw(c, o, lin), r = (u##bits)(a sign 1);                                        \
                                                                                                                        \
 		st##bits(c, o, lin, r);                                                                                \
 		cc_set(c, cc, SX##bits(r), kept_carry(c), SX##bits(a));                                                \

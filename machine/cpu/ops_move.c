@@ -3,6 +3,12 @@
 #include "machine/cpu/lower.h"
 #include "machine/cpu/operand.h"
 
+/* Linear address of a memory offset (opcodes A0..A3), which is in imm. */
+static inline u64 offset_linear(struct cpu *c, const struct op *o, unsigned size, enum mmu_access a)
+{
+	return o->flags & OP_FLAT ? o->imm : seg_linear(c, o, (enum sreg)o->seg, o->imm, size, a);
+}
+
 #define MOVE_HANDLERS(bits)                                                                                            \
 	static const struct op *mov##bits##_rr(struct cpu *c, const struct op *o)                                      \
 	{                                                                                                              \
@@ -65,14 +71,14 @@
 	}                                                                                                              \
 	static const struct op *mov##bits##_load_offset(struct cpu *c, const struct op *o)                             \
 	{                                                                                                              \
-		u64 lin = o->flags & OP_FLAT ? o->imm : seg_linear(c, o, (enum sreg)o->seg, o->imm, bits / 8, ACCESS_READ); \
+		u64 lin = offset_linear(c, o, bits / 8, ACCESS_READ);                                                  \
                                                                                                                        \
 		set_reg##bits(c, o->dst, ld##bits(c, o, lin));                                                         \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	static const struct op *mov##bits##_store_offset(struct cpu *c, const struct op *o)                            \
 	{                                                                                                              \
-		u64 lin = o->flags & OP_FLAT ? o->imm : seg_linear(c, o, (enum sreg)o->seg, o->imm, bits / 8, ACCESS_WRITE); \
+		u64 lin = offset_linear(c, o, bits / 8, ACCESS_WRITE);                                                 \
                                                                                                                        \
 		st##bits(c, o, lin, reg##bits(c, o->src));                                                             \
 		OP_NEXT(c, o);                                                                                         \

@@ -7,7 +7,10 @@
 typedef unsigned __int128 u128;
 typedef __int128 s128;
 
-/* CF and OF: the product does not fit in the lower half. SF and PF follow the lower half (but of 0), ZF is clear: undefined in the manual. */
+/*
+ * CF and OF: the product does not fit in the lower half. SF and PF follow the lower half (but of 0), ZF is clear:
+ * undefined in the manual.
+ */
 static inline void mul_flags(struct cpu *c, u64 low, bool over)
 {
 	cc_set_res(c, low | (low == 0), over ? CC_CF | CC_OF : 0);
@@ -37,7 +40,8 @@ static const struct op *op_mul(struct cpu *c, const struct op *o)
 
 static const struct op *op_imul1(struct cpu *c, const struct op *o)
 {
-	s64 b = (s64)sign_extend(source_read(c, o, o->dst, o->size), o->size), a = (s64)sign_extend(c->gpr[RAX], o->size);
+	s64 b = (s64)sign_extend(source_read(c, o, o->dst, o->size), o->size);
+	s64 a = (s64)sign_extend(c->gpr[RAX], o->size);
 	s128 r = (s128)a * b;
 	u64 low = sign_extend((u64)r, o->size);
 

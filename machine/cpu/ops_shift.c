@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Shifts, rotates, double shifts. SDM 2B "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR", "SHLD", "SHRD". OF is defined for counts of 1; for
- * others the same formula is used.
+ * Shifts, rotates, double shifts. SDM 2B "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR", "SHLD", "SHRD". OF is defined for
+ * counts of 1; for others the same formula is used.
  */
 #include "machine/cpu/lower.h"
 #include "machine/cpu/operand.h"
@@ -172,7 +172,8 @@ static void do_rotate_carry(struct cpu *c, const struct op *o, bool left, struct
 	if (width < 32)
 		n %= width + 1;
 	if (n)
-		r = (left ? rotate_carry_left(a, n, width, &cf) : rotate_carry_right(a, n, width, &cf)) & size_mask(o->size);
+		r = left ? rotate_carry_left(a, n, width, &cf) : rotate_carry_right(a, n, width, &cf);
+	r &= size_mask(o->size);
 	of = left ? (r >> (width - 1)) ^ cf : ((r ^ r << 1) >> (width - 1)) & 1;
 	place_write(c, o, p, r);
 	if (n)
@@ -198,7 +199,10 @@ static const struct op *op_shift(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
-/* The 2 * width bits of both operands shifted; for 16 bits counts above 16 go on into the first operand again, as CPUs do. */
+/*
+ * The 2 * width bits of both operands shifted; for 16 bits counts above 16 go on into the first operand again, as
+ * CPUs do.
+ */
 static u64 double_left(u64 a, u64 b, unsigned n, unsigned width, bool *cf)
 {
 	if (width == 16) {

@@ -91,7 +91,10 @@ static const struct op *op_popa(struct cpu *c, const struct op *o)
 	OP_NEXT(c, o);
 }
 
-/* imm: bytes of locals; aux: nesting level. SDM 2A "ENTER": the pushes are done, then the new top of the stack is touched. */
+/*
+ * imm: bytes of locals; aux: nesting level. SDM 2A "ENTER": the pushes are done, then the new top of the stack is
+ * touched.
+ */
 static const struct op *op_enter(struct cpu *c, const struct op *o)
 {
 	unsigned n = o->size, level = o->aux & 31;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * MOVS STOS LODS CMPS SCAS. Repeated ones end their block: after each chunk the registers are architectural, so that a fault or an
- * event finds the instruction restartable. SDM 2B "REP/REPE/REPZ/REPNE/REPNZ".
+ * MOVS STOS LODS CMPS SCAS. Repeated ones end their block: after each chunk the registers are architectural, so that
+ * a fault or an event finds the instruction restartable. SDM 2B "REP/REPE/REPZ/REPNE/REPNZ".
  */
 #include "arch/x86.h"
 #include "machine/cpu/block.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The run loop. Asynchronous events are recognised at block boundaries, and exactly where the budget ends: a block that does not
- * fit in it is run one instruction at a time.
+ * The run loop. Asynchronous events are recognised at block boundaries, and exactly where the budget ends: a block
+ * that does not fit in it is run one instruction at a time.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +90,8 @@ void cpu_raise_err(struct cpu *c, const struct op *o, unsigned vector, u32 error
 
 void cpu_raise_pf(struct cpu *c, const struct op *o, u64 lin, u32 error)
 {
-	const struct event e = { .vector = VEC_PF, .type = EV_HW_EXCEPTION, .has_error = true, .error = error, .cr2_or_dr6 = lin };
+	const struct event e = { .vector = VEC_PF, .type = EV_HW_EXCEPTION, .has_error = true, .error = error,
+				 .cr2_or_dr6 = lin };
 
 	stat_add(c->m, STAT_PAGE_FAULTS, 1);
 	cpu_raise_event(c, o, &e);

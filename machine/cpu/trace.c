@@ -44,7 +44,8 @@ void trace_insn(struct cpu *c)
 	char text[128];
 
 	decode_format(c, bytes, n, c->rip, text, sizeof(text));
-	fprintf(stderr, "%12llu %u%s %04x:%016llx  %-48s", (unsigned long long)cpu_now(c), c->cpl, c->vmx.nonroot ? "g" : "",
+	fprintf(stderr, "%12llu %u%s %04x:%016llx  %-48s", (unsigned long long)cpu_now(c), c->cpl,
+		c->vmx.nonroot ? "g" : "",
 		c->seg[CS].sel, (unsigned long long)c->rip, text);
 	print_registers(c);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The interpreter's side: a CPU in 64-bit mode at CPL 3 with page tables for the same pages; delivery of an event ends the run. */
+/*
+ * The interpreter's side: a CPU in 64-bit mode at CPL 3 with page tables for the same pages; delivery of an event
+ * ends the run.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -46,10 +46,12 @@ static bool same_fpu(const struct sem_state *a, const struct sem_state *b, unsig
 	return !memcmp(a->fx, b->fx, 5);
 }
 
-/* Linux reports "present" for every address of the kernel's half, so as not to leak what is mapped there. */
+#define TASK_SIZE_MAX 0x7ffffffff000ull /* Linux's, with four levels of tables */
+
+/* Linux reports "present" for every address that is not a program's, so as not to leak what is mapped there. */
 static uint32_t reported_error(const struct sem_state *s)
 {
-	return s->vector == 14 && s->cr2 >> 63 ? s->error | 1 : s->error;
+	return s->vector == 14 && s->cr2 >= TASK_SIZE_MAX ? s->error | 1 : s->error;
 }
 
 /* Compatibility mode has eight registers, and leaves the upper halves undefined. */
@@ -63,7 +65,8 @@ static bool same_registers(const struct sem_program *p, const struct sem_state *
 	return true;
 }
 
-static bool same_state(const struct sem_program *p, const struct sem_state *a, const struct sem_state *b, unsigned classes)
+static bool same_state(const struct sem_program *p, const struct sem_state *a, const struct sem_state *b,
+		       unsigned classes)
 {
 	if (!same_registers(p, a, b) || a->rip != b->rip || a->vector != b->vector)
 		return false;
@@ -86,15 +89,19 @@ static void print_fpu(const struct sem_state *in, const struct sem_state *h, con
 	}
 }
 
-static void print_states(const struct sem_program *p, const struct sem_state *in, const struct sem_state *h, const struct sem_state *g)
+static void print_states(const struct sem_program *p, const struct sem_state *in, const struct sem_state *h,
+			 const struct sem_state *g)
 {
 	for (unsigned i = 0; i < 16; i++)
 		printf("  %-3s %016llx -> host %016llx, here %016llx%s\n", gpr_name[i], (unsigned long long)in->gpr[i],
-		       (unsigned long long)h->gpr[i], (unsigned long long)g->gpr[i], h->gpr[i] == g->gpr[i] ? "" : "  <--");
-	printf("  rip host %llx, here %llx; flags %llx -> host %llx, here %llx, compared %x\n", (unsigned long long)h->rip,
+		       (unsigned long long)h->gpr[i], (unsigned long long)g->gpr[i],
+			       h->gpr[i] == g->gpr[i] ? "" : "  <--");
+	printf("  rip host %llx, here %llx; flags %llx -> host %llx, here %llx, compared %x\n",
+	       (unsigned long long)h->rip,
 	       (unsigned long long)g->rip, (unsigned long long)in->rflags, (unsigned long long)h->rflags,
 	       (unsigned long long)g->rflags, flags_mask(p, h->rip));
-	printf("  vector host %u (%x, cr2 %llx), here %u (%x, cr2 %llx)\n", h->vector, h->error, (unsigned long long)h->cr2,
+	printf("  vector host %u (%x, cr2 %llx), here %u (%x, cr2 %llx)\n", h->vector, h->error,
+	       (unsigned long long)h->cr2,
 	       g->vector, g->error, (unsigned long long)g->cr2);
 	print_fpu(in, h, g);
 }
@@ -116,7 +123,8 @@ struct outcome {
 	bool ended, same;
 };
 
-static void compare(const struct sem_program *p, const struct sem_state *in, const uint8_t *data, const struct options *opt,
+static void compare(const struct sem_program *p, const struct sem_state *in, const uint8_t *data,
+		    const struct options *opt,
 		    struct outcome *o)
 {
 	memcpy(o->host_data, data, SEM_DATA_SIZE);
@@ -132,7 +140,8 @@ static void compare(const struct sem_program *p, const struct sem_state *in, con
 }
 
 /* The shortest beginning of the sequence that differs. */
-static void shorten(struct sem_program *p, const struct sem_state *in, const uint8_t *data, const struct options *opt, struct outcome *o)
+static void shorten(struct sem_program *p, const struct sem_state *in, const uint8_t *data, const struct options *opt,
+		    struct outcome *o)
 {
 	for (unsigned n = 1; n < p->n; n++) {
 		struct sem_program part = *p;
@@ -148,11 +157,13 @@ static void shorten(struct sem_program *p, const struct sem_state *in, const uin
 	compare(p, in, data, opt, o);
 }
 
-static int report(struct sem_program *p, const struct sem_state *in, const uint8_t *data, const struct options *opt, struct outcome *o,
+static int report(struct sem_program *p, const struct sem_state *in, const uint8_t *data, const struct options *opt,
+		  struct outcome *o,
 		  uint64_t sequence)
 {
 	shorten(p, in, data, opt, o);
-	printf("semantics: mismatch in sequence %llu of seed %llu%s\n", (unsigned long long)sequence, (unsigned long long)opt->seed,
+	printf("semantics: mismatch in sequence %llu of seed %llu%s\n", (unsigned long long)sequence,
+	       (unsigned long long)opt->seed,
 	       o->ended ? "" : ": the interpreter did not come to an end");
 	sem_print_program(p);
 	print_states(p, in, &o->host, &o->guest);
@@ -197,7 +208,8 @@ static int run(const struct options *opt)
 		sequences++;
 	}
 	printf("semantics: seed %llu: %llu %s instructions in %llu sequences, %llu ended by a fault: no mismatch\n",
-	       (unsigned long long)opt->seed, (unsigned long long)done, mode, (unsigned long long)sequences, (unsigned long long)faults);
+	       (unsigned long long)opt->seed, (unsigned long long)done, mode, (unsigned long long)sequences,
+		       (unsigned long long)faults);
 	return 0;
 }
 
@@ -222,9 +234,11 @@ static unsigned class_by_name(const char *s)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "insns", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
-						 { "class", required_argument, NULL, 'c' }, { "spoil", no_argument, NULL, 'x' },
-						 { NULL, 0, NULL, 0 } };
+	static const struct option options[] = {
+		{ "insns", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
+		{ "class", required_argument, NULL, 'c' }, { "spoil", no_argument, NULL, 'x' },
+		{ NULL, 0, NULL, 0 },
+	};
 	struct options opt = { .insns = 200000, .seed = 1, .classes = SEM_INTEGER };
 	int id;
 

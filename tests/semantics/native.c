@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The host's side: pages at fixed addresses, registers loaded and saved around the sequence, faults caught as signals. */
+/*
+ * The host's side: pages at fixed addresses, registers loaded and saved around the sequence, faults caught as
+ * signals.
+ */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +24,8 @@ uint64_t native_stack, native_target = SEM_CODE;
 const struct native_far native_far = { SEM_CODE, CS_32 };
 
 /*
- * Saves the callee's registers, loads all of native_input and jumps to the sequence; the signal handler returns to native_exit.
+ * Saves the callee's registers, loads all of native_input and jumps to the sequence; the signal handler returns to
+ * native_exit.
  */
 __asm__(".text\n"
 	".globl native_enter\n"
@@ -142,7 +146,8 @@ static void load_data(const uint8_t *data)
 	static bool read_only_set;
 
 	if (!read_only_set) {
-		memcpy((void *)(SEM_DATA + SEM_RW_PAGES * SEM_PAGE), data + SEM_RW_PAGES * SEM_PAGE, SEM_RO_PAGES * SEM_PAGE);
+		memcpy((void *)(SEM_DATA + SEM_RW_PAGES * SEM_PAGE), data + SEM_RW_PAGES * SEM_PAGE,
+		       SEM_RO_PAGES * SEM_PAGE);
 		mprotect((void *)(SEM_DATA + SEM_RW_PAGES * SEM_PAGE), SEM_RO_PAGES * SEM_PAGE, PROT_READ);
 		read_only_set = true;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Silicon as the oracle: random sequences of user-mode instructions run on the host CPU and in the interpreter from the same state,
- * and what they leave is compared.
+ * Silicon as the oracle: random sequences of user-mode instructions run on the host CPU and in the interpreter from
+ * the same state, and what they leave is compared.
  */
 #ifndef OOH_TESTS_SEMANTICS_SEM_H
 #define OOH_TESTS_SEMANTICS_SEM_H
@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The address space of a sequence: a page of code (read, execute), two writable pages, a read-only one, and nothing else. */
+/*
+ * The address space of a sequence: a page of code (read, execute), two writable pages, a read-only one, and nothing
+ * else.
+ */
 #define SEM_CODE      0x10000000ull
 #define SEM_DATA      0x20000000ull
 #define SEM_PAGE      4096u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A CPU with a little RAM and no devices: code is put at an address and run until an event is delivered (which is recorded in
- * the place of the IDT) or the budget ends.
+ * A CPU with a little RAM and no devices: code is put at an address and run until an event is delivered (which is
+ * recorded in the place of the IDT) or the budget ends.
  */
 #ifndef OOH_TESTS_MACHINE_CPU_HARNESS_H
 #define OOH_TESTS_MACHINE_CPU_HARNESS_H
@@ -29,7 +29,10 @@ extern unsigned deliveries;
 /* The linker puts it in the place of cpu_deliver. */
 void __wrap_cpu_deliver(struct cpu *c, const struct event *e);
 
-/* 64-bit mode at CPL 0, the first 16 MiB mapped one to one; registers 0, RSP = STACK. Also a setup function of cmocka. */
+/*
+ * 64-bit mode at CPL 0, the first 16 MiB mapped one to one; registers 0, RSP = STACK. Also a setup function of
+ * cmocka.
+ */
 int harness_setup(void **state);
 /* 16-bit real mode, CS = DS = ES = SS = 0. */
 void harness_real_mode(void);

@@ -56,7 +56,10 @@ static void store_into_own_block(void **state)
 /* A loop whose body is changed from outside the block, after it has been linked. */
 static void store_into_linked_block(void **state)
 {
-	/* mov ecx, 3; L: jmp B; C: mov [CODE + 0x21], dl; dec ecx; jnz L; ud2.  B at 0x20: mov al, 1; add bl, al; jmp C */
+	/*
+	 * mov ecx, 3; L: jmp B; C: mov [CODE + 0x21], dl; dec ecx; jnz L; ud2
+	 * B at 0x20: mov al, 1; add bl, al; jmp C
+	 */
 	(void)state;
 	CODE_AT(CODE, 0xb9, 3, 0, 0, 0, 0xeb, 0x19, 0x88, 0x15, 0x14, 0, 0, 0, 0xff, 0xc9, 0x75, 0xf4, 0x0f, 0x0b);
 	CODE_AT(CODE + 0x20, 0xb0, 0x01, 0x00, 0xc3, 0xeb, 0xe1);
@@ -123,7 +126,8 @@ static void what_is_no_instruction(void **state)
 static void hinted_nops_are_nops(void **state)
 {
 	(void)state;
-	CODE_AT(CODE, 0xf3, 0x0f, 0x1e, 0xfa, 0x66, 0x0f, 0x1f, 0x44, 0, 0, 0x0f, 0x1a, 0xc0, 0x0f, 0x0b); /* endbr64; nop; "bndmov" */
+	/* endbr64; nop; "bndmov"; ud2 */
+	CODE_AT(CODE, 0xf3, 0x0f, 0x1e, 0xfa, 0x66, 0x0f, 0x1f, 0x44, 0, 0, 0x0f, 0x1a, 0xc0, 0x0f, 0x0b);
 	assert_true(harness_run(CODE, 1000));
 	assert_int_equal(cpu->rip, CODE + 13);
 }
@@ -289,12 +293,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, harness_setup)
 	const struct CMUnitTest tests[] = {
-		TEST(deadline_is_exact), TEST(fault_gives_time_back), TEST(store_into_own_block), TEST(store_into_linked_block),
-		TEST(data_beside_code_is_cheap), TEST(instruction_across_pages), TEST(fetch_fault_on_second_page),
-		TEST(what_is_no_instruction), TEST(hinted_nops_are_nops), TEST(single_step_traps_after_each),
-		TEST(nmi_comes_at_a_boundary), TEST(shadow_of_mov_ss), TEST(rep_stops_at_the_deadline_and_goes_on),
-		TEST(rep_movs_overlapping), TEST(rep_movs_backwards), TEST(code_segment_limit), TEST(real_mode_basics),
-		TEST(ip_wraps_in_direct_branches), TEST(arena_runs_full), TEST(non_canonical_branch),
+		TEST(deadline_is_exact), TEST(fault_gives_time_back), TEST(store_into_own_block),
+		TEST(store_into_linked_block), TEST(data_beside_code_is_cheap), TEST(instruction_across_pages),
+		TEST(fetch_fault_on_second_page), TEST(what_is_no_instruction), TEST(hinted_nops_are_nops),
+		TEST(single_step_traps_after_each), TEST(nmi_comes_at_a_boundary), TEST(shadow_of_mov_ss),
+		TEST(rep_stops_at_the_deadline_and_goes_on), TEST(rep_movs_overlapping), TEST(rep_movs_backwards),
+		TEST(code_segment_limit), TEST(real_mode_basics), TEST(ip_wraps_in_direct_branches),
+		TEST(arena_runs_full), TEST(non_canonical_branch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
