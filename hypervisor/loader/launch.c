@@ -269,8 +269,10 @@ static void flush_native_tlb(void)
 	asm volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
 }
 
-static void leave_vmx(void)
+/* The CPU may keep the VMCS in itself and write it back at any time until VMCLEAR; its memory will be Linux' again. */
+static void leave_vmx(const struct ooh_cpu *cpu)
 {
+	vmx_clear(cpu->vmcs);
 	vmx_off();
 	flush_native_tlb();
 	cr4_clear_bits(X86_CR4_VMXE);
@@ -286,8 +288,7 @@ static int fail_launch(struct ooh_cpu *cpu)
 		cpu->error = -EIO;
 	}
 	cpu->state->in_guest = 0;
-	vmx_clear(cpu->vmcs);
-	leave_vmx();
+	leave_vmx(cpu);
 	return cpu->error;
 }
 
@@ -381,7 +382,7 @@ static noinline long leave_call(void)
 	return ret;
 }
 
-int ooh_leave_this_cpu(void)
+int ooh_leave_this_cpu(const struct ooh_cpu *cpu)
 {
 	struct lost_state lost;
 	u64 reason = EXIT_VMCALL;
@@ -392,7 +393,7 @@ int ooh_leave_this_cpu(void)
 	if (ret)
 		return ret;
 	vmx_read(VMCS_EXIT_REASON, &reason);
-	leave_vmx();
+	leave_vmx(cpu);
 	restore_lost_state(&lost);
 	reason &= EXIT_REASON_BASIC;
 	if (reason == EXIT_EXCEPTION_NMI || reason == EXIT_NMI_WINDOW)

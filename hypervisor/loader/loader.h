@@ -60,7 +60,7 @@ int ooh_map_guest(struct hv *hv);
 
 /* launch.c: interrupts are off. Each returns 0 or a negative errno. */
 int ooh_launch_this_cpu(const struct ooh_setup *s, struct ooh_cpu *cpu);
-int ooh_leave_this_cpu(void);
+int ooh_leave_this_cpu(const struct ooh_cpu *cpu);
 /* Address of the VMCALL that may leave. */
 extern const u8 ooh_hv_leave_vmcall[];
 

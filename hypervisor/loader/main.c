@@ -70,7 +70,7 @@ static int launch_all(void *arg)
 	meet(m, 1);
 	if (READ_ONCE(m->error)) {
 		if (!error)
-			error = ooh_leave_this_cpu();
+			error = ooh_leave_this_cpu(&setup.cpu[cpu]);
 	} else {
 		/* ---- point of no return ---- */
 		WRITE_ONCE(active, true);
@@ -83,7 +83,7 @@ static int leave_all(void *arg)
 {
 	struct meeting *m = arg;
 
-	vote(m, ooh_leave_this_cpu());
+	vote(m, ooh_leave_this_cpu(&setup.cpu[smp_processor_id()]));
 	meet(m, 1);
 	WRITE_ONCE(active, false);
 	return 0;
