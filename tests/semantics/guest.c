@@ -144,7 +144,8 @@ static void save_fpu(const struct fpu_state *f, uint8_t *fx)
 
 static void load_memory(const struct sem_program *p, const uint8_t *data)
 {
-	bus_dma_write(&machine, (hpa_t){ PHYS_CODE }, p->code, sizeof(p->code));
+	if (memcmp(machine.bus.ram + PHYS_CODE, p->code, sizeof(p->code)))
+		bus_dma_write(&machine, (hpa_t){ PHYS_CODE }, p->code, sizeof(p->code));
 	memcpy(machine.bus.ram + PHYS_DATA, data, SEM_DATA_SIZE);
 }
 

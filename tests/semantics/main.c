@@ -15,6 +15,8 @@
 
 #define COMPARED_FLAGS 0xcd5u /* status flags and DF */
 
+#define STATES_PER_SEQUENCE 8 /* making a sequence costs more than running it */
+
 struct options {
 	uint64_t insns, seed;
 	unsigned classes;
@@ -180,36 +182,59 @@ static unsigned executed(const struct sem_program *p, uint64_t rip)
 	return 0;
 }
 
-static int run(const struct options *opt)
+struct totals {
+	uint64_t insns, sequences, runs, faults;
+};
+
+static void print_totals(const struct options *opt, const struct totals *t)
+{
+	printf("semantics: seed %llu: %llu %s instructions in %llu runs of %llu sequences, %llu ended by a fault: "
+	       "no mismatch\n",
+	       (unsigned long long)opt->seed, (unsigned long long)t->insns,
+	       opt->classes & SEM_32BIT ? "32-bit" : "64-bit", (unsigned long long)t->runs,
+	       (unsigned long long)t->sequences, (unsigned long long)t->faults);
+}
+
+/* One sequence from several states. Returns an exit status, or -1 to go on. */
+static int run_sequence(struct sem_rng *r, const uint8_t *data, const struct options *opt, struct totals *t)
 {
 	static struct outcome o;
-	static uint8_t data[SEM_DATA_SIZE];
-	struct sem_rng r = { opt->seed };
-	const char *mode = opt->classes & SEM_32BIT ? "32-bit" : "64-bit";
-	uint64_t done = 0, sequences = 0, faults = 0;
+	struct sem_program p;
+	struct sem_state in;
 
-	for (unsigned i = 0; i < SEM_DATA_SIZE; i++)
-		data[i] = (uint8_t)(sem_random(&r) & (i % 64 < 24 ? 0x0f : 0xff));
-	while (done < opt->insns) {
-		struct sem_program p;
-		struct sem_state in;
-
-		sem_generate(&r, opt->classes, &p);
-		sem_initial_state(&r, opt->classes, &in);
+	sem_generate(r, opt->classes, &p);
+	for (unsigned i = 0; i < STATES_PER_SEQUENCE; i++) {
+		sem_initial_state(r, opt->classes, &in);
 		compare(&p, &in, data, opt, &o);
-		if (sequences == 0 && o.host.vector == 13 && o.host.rip - SEM_CODE >= SEM_PAGE) {
+		if (t->runs == 0 && o.host.vector == 13 && o.host.rip - SEM_CODE >= SEM_PAGE) {
 			printf("semantics: the host's kernel has no 32-bit code segment\n");
 			return 77;
 		}
 		if (!o.same)
-			return report(&p, &in, data, opt, &o, sequences);
-		done += executed(&p, o.host.rip);
-		faults += o.host.vector != 3;
-		sequences++;
+			return report(&p, &in, data, opt, &o, t->sequences);
+		t->insns += executed(&p, o.host.rip);
+		t->faults += o.host.vector != 3;
+		t->runs++;
 	}
-	printf("semantics: seed %llu: %llu %s instructions in %llu sequences, %llu ended by a fault: no mismatch\n",
-	       (unsigned long long)opt->seed, (unsigned long long)done, mode, (unsigned long long)sequences,
-		       (unsigned long long)faults);
+	t->sequences++;
+	return -1;
+}
+
+static int run(const struct options *opt)
+{
+	static uint8_t data[SEM_DATA_SIZE];
+	struct sem_rng r = { opt->seed };
+	struct totals t = { 0 };
+
+	for (unsigned i = 0; i < SEM_DATA_SIZE; i++)
+		data[i] = (uint8_t)(sem_random(&r) & (i % 64 < 24 ? 0x0f : 0xff));
+	while (t.insns < opt->insns) {
+		int status = run_sequence(&r, data, opt, &t);
+
+		if (status >= 0)
+			return status;
+	}
+	print_totals(opt, &t);
 	return 0;
 }
 

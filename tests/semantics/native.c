@@ -130,6 +130,8 @@ static bool map_pages(void)
 	data = mmap((void *)SEM_DATA, SEM_DATA_SIZE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
 	close(fd);
+	if (code_view != MAP_FAILED)
+		memset(code_view, 0xcc, SEM_PAGE);
 	return code_view != MAP_FAILED && code == (void *)SEM_CODE && data == (void *)SEM_DATA;
 }
 
@@ -157,8 +159,8 @@ static void load_data(const uint8_t *data)
 void native_run(const struct sem_program *p, const struct sem_state *in, struct sem_state *out, uint8_t *data)
 {
 	load_data(data);
-	memcpy(code_view, p->code, sizeof(p->code));
-	memset(code_view + sizeof(p->code), 0xcc, SEM_PAGE - sizeof(p->code));
+	if (memcmp(code_view, p->code, sizeof(p->code))) /* a store into running code is what costs most here */
+		memcpy(code_view, p->code, sizeof(p->code));
 	native_input = in;
 	result = out;
 	if (p->bits == 64)
