@@ -65,7 +65,8 @@ static void leaf_version(struct cpu *c, u32 out[4])
 	unsigned n = c->m->ncpus;
 
 	out[EAX] = SIGNATURE;
-	out[EBX] = c->id << 24 | (1u << width(n)) << 16 | 8u << 8; /* APIC id, addressable ids, CLFLUSH line of 64 bytes */
+	/* APIC id, addressable ids, CLFLUSH line of 64 bytes */
+	out[EBX] = c->id << 24 | (1u << width(n)) << 16 | 8u << 8;
 	if (n > 1)
 		out[EDX] |= CPUID_HTT;
 	if (!c->apic || (apic_base(c->apic) & APIC_BASE_ENABLE))
@@ -190,8 +191,8 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 /* --- instructions --- */
 
 /*
- * What an instruction set needs: 0 what this CPU does not know at all, ALWAYS what every 64-bit CPU has (and prefetch hints, which
- * are NOPs where unknown), else 1 + the feature.
+ * What an instruction set needs: 0 what this CPU does not know at all, ALWAYS what every 64-bit CPU has (and prefetch
+ * hints, which are NOPs where unknown), else 1 + the feature.
  */
 #define ALWAYS 255
 _Static_assert(FEAT_COUNT < ALWAYS - 1, "features are numbered in a byte");

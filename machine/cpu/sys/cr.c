@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Control and debug registers, and the instructions that drop translations. SDM 3A "Control Registers" (2.5), SDM 2B "MOV". */
+/*
+ * Control and debug registers, and the instructions that drop translations. SDM 3A "Control Registers" (2.5), SDM 2B
+ * "MOV".
+ */
 #include "arch/paging.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/vmx.h"
 
-#define CR0_IMPLEMENTED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_IMPLEMENTED \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR4_FLUSHING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP)
 
 static const struct op *cr_done(struct cpu *c, const struct op *o)
@@ -105,7 +109,8 @@ static void write_cr4(struct cpu *c, const struct op *o, u64 v)
 
 	if (!cr4_allowed(c, v))
 		raise_gp0(c, o);
-	if ((c->cr0 & CR0_PG) && (v & CR4_PAE) && !in_long_mode(c) && (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)))
+	if ((c->cr0 & CR0_PG) && (v & CR4_PAE) && !in_long_mode(c) &&
+	    (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)))
 		load_pdptes(c, o, c->cr3);
 	c->cr4 = v;
 	if (changed & CR4_FLUSHING)

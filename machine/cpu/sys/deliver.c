@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Events through the IDT. SDM 3A "Interrupt and Exception Handling" (chapter 6), SDM 2A "INT n". Whatever can fault comes before
- * the first change of state; a fault inside unwinds to the run loop and comes back here as a nested event.
+ * Events through the IDT. SDM 3A "Interrupt and Exception Handling" (chapter 6), SDM 2A "INT n". Whatever can fault
+ * comes before the first change of state; a fault inside unwinds to the run loop and comes back here as a nested event.
  */
 #include "machine/cpu/sys/priv.h"
 #include "machine/vmx/vmx.h"
@@ -16,7 +16,10 @@ struct entry {
 	struct target t;
 };
 
-/* Raised by the instruction itself: the gate's DPL is checked, and the return address is after it. INT1 skips the check. */
+/*
+ * Raised by the instruction itself: the gate's DPL is checked, and the return address is after it. INT1 skips the
+ * check.
+ */
 static bool is_software(const struct event *e)
 {
 	return e->type == EV_SOFT_INT || e->type == EV_SW_EXCEPTION;
@@ -29,7 +32,10 @@ static u64 return_rip(const struct cpu *c, const struct event *e)
 	return in_64bit(c) ? c->rip + e->insn_len : (u32)(c->rip + e->insn_len);
 }
 
-/* Faults push RF = 1, so that an instruction breakpoint does not hit twice. SDM 3B "Instruction-Breakpoint Exception Condition". */
+/*
+ * Faults push RF = 1, so that an instruction breakpoint does not hit twice. SDM 3B "Instruction-Breakpoint Exception
+ * Condition".
+ */
 static u64 pushed_flags(const struct cpu *c, const struct event *e, bool injected)
 {
 	u64 f = cpu_rflags(c);
@@ -178,7 +184,8 @@ static struct stack entry_stack32(struct cpu *c, const struct entry *g)
 
 static void deliver_task(struct cpu *c, const struct event *e, u16 sel)
 {
-	const struct task t = { .sel = sel, .source = TASK_GATE, .has_error = e->has_error, .error = e->error, .next_rip = return_rip(c, e) };
+	const struct task t = { .sel = sel, .source = TASK_GATE, .has_error = e->has_error, .error = e->error,
+			       .next_rip = return_rip(c, e) };
 
 	task_switch(c, NULL, &t);
 }
@@ -239,7 +246,8 @@ enum severity { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
 static enum severity severity(const struct event *e)
 {
-	static const u32 contributory = BIT32(VEC_DE) | BIT32(VEC_TS) | BIT32(VEC_NP) | BIT32(VEC_SS) | BIT32(VEC_GP) | BIT32(VEC_CP);
+	static const u32 contributory = BIT32(VEC_DE) | BIT32(VEC_TS) | BIT32(VEC_NP) | BIT32(VEC_SS) |
+					BIT32(VEC_GP) | BIT32(VEC_CP);
 
 	if (e->type != EV_HW_EXCEPTION)
 		return BENIGN;

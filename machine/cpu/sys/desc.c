@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Segment and system descriptors in the GDT and the LDT. SDM 3A "Segment Descriptors" (3.4.5), "System Descriptor Types" (3.5). */
+/*
+ * Segment and system descriptors in the GDT and the LDT. SDM 3A "Segment Descriptors" (3.4.5), "System Descriptor
+ * Types" (3.5).
+ */
 #include "machine/cpu/sys/priv.h"
 
 void desc_decode(struct desc *d, u32 lo, u32 hi, u64 lin)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Far JMP, CALL and RET, directly and through call gates. SDM 2A "JMP", "CALL", SDM 2B "RET", SDM 3A "Calling a Code Segment" (5.8). */
+/*
+ * Far JMP, CALL and RET, directly and through call gates. SDM 2A "JMP", "CALL", SDM 2B "RET", SDM 3A "Calling a Code
+ * Segment" (5.8).
+ */
 #include "machine/cpu/sys/priv.h"
 
 struct pointer {
@@ -93,7 +96,8 @@ static struct gate read_gate(struct cpu *c, const struct op *o, u16 sel, struct 
 	u16 csel = (u16)(g->lo >> 16);
 	struct desc d;
 
-	if (desc_dpl(g) < c->cpl || desc_dpl(g) < (sel & SELECTOR_RPL) || (in_long_mode(c) && !desc_read_high(c, o, sel, g)))
+	if (desc_dpl(g) < c->cpl || desc_dpl(g) < (sel & SELECTOR_RPL) ||
+	    (in_long_mode(c) && !desc_read_high(c, o, sel, g)))
 		raise_sel(c, o, VEC_GP, sel);
 	if (!desc_present(g))
 		raise_sel(c, o, VEC_NP, sel);
@@ -131,7 +135,8 @@ static void jump_system(struct cpu *c, const struct op *o, u16 sel, struct desc 
 		target_commit(c, &g.t);
 		return;
 	}
-	if (in_long_mode(c) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS16_AVAIL && type != SYS_TYPE_TASK_GATE))
+	if (in_long_mode(c) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS16_AVAIL &&
+				type != SYS_TYPE_TASK_GATE))
 		raise_sel(c, o, VEC_GP, sel);
 	task_enter(c, o, sel, d, TASK_JMP);
 }
@@ -201,7 +206,8 @@ static void call_system(struct cpu *c, const struct op *o, u16 sel, struct desc 
 		call_gate(c, o, sel, d);
 		return;
 	}
-	if (in_long_mode(c) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS16_AVAIL && type != SYS_TYPE_TASK_GATE))
+	if (in_long_mode(c) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS16_AVAIL &&
+				type != SYS_TYPE_TASK_GATE))
 		raise_sel(c, o, VEC_GP, sel);
 	task_enter(c, o, sel, d, TASK_CALL);
 }
@@ -254,7 +260,8 @@ struct target return_target(struct cpu *c, const struct op *o, u16 sel, u64 rip)
 	if (sel_is_null(sel))
 		raise_gp0(c, o);
 	desc_need(c, o, sel, &d, VEC_GP);
-	if (t.cpl < c->cpl || !desc_is_code(&d) || (desc_is_conforming(&d) ? desc_dpl(&d) > t.cpl : desc_dpl(&d) != t.cpl) ||
+	if (t.cpl < c->cpl || !desc_is_code(&d) ||
+	    (desc_is_conforming(&d) ? desc_dpl(&d) > t.cpl : desc_dpl(&d) != t.cpl) ||
 	    (in_long_mode(c) && (d.ar & DESC_L) && (d.ar & DESC_DB)))
 		raise_sel(c, o, VEC_GP, sel);
 	if (!desc_present(&d))
@@ -293,7 +300,8 @@ struct stack return_stack(struct cpu *c, const struct op *o, const struct target
 static void ret_real(struct cpu *c, const struct op *o)
 {
 	struct stack s = stack_current(c);
-	struct pointer p = { .off = stack_peek(c, o, &s, 0, o->size), .sel = (u16)stack_peek(c, o, &s, o->size, o->size) };
+	struct pointer p = { .off = stack_peek(c, o, &s, 0, o->size),
+			    .sel = (u16)stack_peek(c, o, &s, o->size, o->size) };
 	struct target t = real_target(c, o, p);
 
 	stack_add(&s, 2 * o->size + (u16)o->imm);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SYSCALL, SYSRET, SYSENTER, SYSEXIT, and the instructions that raise an event on purpose. SDM 2B, SDM 3A 5.8.7 and 5.8.8. */
+/*
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT, and the instructions that raise an event on purpose. SDM 2B, SDM 3A 5.8.7 and
+ * 5.8.8.
+ */
 #include "machine/cpu/sys/priv.h"
 
 #define AR_CODE (DESC_G | DESC_P | DESC_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A)
@@ -10,7 +13,8 @@ static void flat_segments(struct cpu *c, u16 cs, u16 ss, unsigned cpl, bool is64
 {
 	u32 dpl = cpl << DESC_DPL_SHIFT;
 
-	c->seg[CS] = (struct segment){ .sel = cs, .limit = 0xffffffff, .ar = AR_CODE | dpl | (is64 ? DESC_L : DESC_DB) };
+	c->seg[CS] = (struct segment){ .sel = cs, .limit = 0xffffffff,
+				      .ar = AR_CODE | dpl | (is64 ? DESC_L : DESC_DB) };
 	c->seg[SS] = (struct segment){ .sel = ss, .limit = 0xffffffff, .ar = AR_DATA | dpl };
 }
 

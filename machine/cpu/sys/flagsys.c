@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Instructions that change system flags: POPF, PUSHF, CLI, STI, CLAC, STAC. SDM 3A "System Flags and Fields in the EFLAGS Register". */
+/*
+ * Instructions that change system flags: POPF, PUSHF, CLI, STI, CLAC, STAC. SDM 3A "System Flags and Fields in the
+ * EFLAGS Register".
+ */
 #include "machine/cpu/sys/priv.h"
 
 #define FLAGS_ALWAYS (EFLAGS_ARITHMETIC | EFLAGS_TF | EFLAGS_DF | EFLAGS_NT | EFLAGS_AC | EFLAGS_ID)

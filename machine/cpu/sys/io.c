@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Port I/O. SDM 1 "Input/Output" (chapter 19), SDM 2A "IN", "INS", SDM 2B "OUT", "OUTS". */
+#include "machine/core/smp.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/vmx/vmx.h"
 
-/* SDM 1 "I/O Permission Bit Map" (19.5.2): two bytes are always read; a bitmap outside the TSS's limit permits nothing. */
+/*
+ * SDM 1 "I/O Permission Bit Map" (19.5.2): two bytes are always read; a bitmap outside the TSS's limit permits nothing.
+ */
 static bool bitmap_permits(struct cpu *c, const struct op *o, u16 port, unsigned size)
 {
 	unsigned type = c->tr.ar & DESC_TYPE, base, word;
 
-	if ((c->tr.ar & SEG_UNUSABLE) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS_BUSY) || c->tr.limit < TSS64_IOPB + 1)
+	if ((c->tr.ar & SEG_UNUSABLE) || (type != SYS_TYPE_TSS_AVAIL && type != SYS_TYPE_TSS_BUSY) ||
+	    c->tr.limit < TSS64_IOPB + 1)
 		return false;
 	base = (unsigned)mmu_ld_sys(c, o, c->tr.base + TSS64_IOPB, 2);
 	if (base + port / 8 + 1 > c->tr.limit)
@@ -45,6 +49,7 @@ const struct op *op_in(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	check_port(c, o, port, o->size);
 	vmx_intercept_io(c, o, port, o->size, true, false, false, o->aux, 0);
+	smp_in_order(c, o);
 	v = bus_pio_read(c->m, c, port, o->size);
 	if (o->size == 4)
 		c->gpr[RAX] = v;
@@ -63,6 +68,7 @@ const struct op *op_out(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	check_port(c, o, port, o->size);
 	vmx_intercept_io(c, o, port, o->size, false, false, false, o->aux, 0);
+	smp_in_order(c, o);
 	c->rip = cpu_next_rip(c, o); /* before the device acts: a snapshot asked for by a port resumes after the OUT */
 	bus_pio_write(c->m, c, port, o->size, (u32)c->gpr[RAX] & mask);
 	return op_leave(c);
@@ -119,6 +125,7 @@ const struct op *op_ins(struct cpu *c, const struct op *o)
 	vmx_intercept_io(c, o, port, o->size, true, true, repeats(o), false, seg_linear_unchecked(c, ES, ea));
 	lin = seg_linear(c, o, ES, ea, o->size, ACCESS_WRITE);
 	mmu_probe(c, o, lin, o->size, ACCESS_WRITE);
+	smp_in_order(c, o);
 	mmu_st(c, o, lin, o->size, bus_pio_read(c->m, c, port, o->size));
 	step_index(c, o, RDI);
 	return string_done(c, o);
@@ -133,8 +140,10 @@ const struct op *op_outs(struct cpu *c, const struct op *o)
 	if (rep_finished(c, o))
 		return io_done(c, o);
 	check_port(c, o, port, o->size);
-	vmx_intercept_io(c, o, port, o->size, false, true, repeats(o), false, seg_linear_unchecked(c, (enum sreg)o->seg, ea));
+	vmx_intercept_io(c, o, port, o->size, false, true, repeats(o), false,
+			 seg_linear_unchecked(c, (enum sreg)o->seg, ea));
 	v = mmu_ld(c, o, seg_linear(c, o, (enum sreg)o->seg, ea, o->size, ACCESS_READ), o->size);
+	smp_in_order(c, o);
 	bus_pio_write(c->m, c, port, o->size, (u32)v);
 	step_index(c, o, RSI);
 	return string_done(c, o);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* HLT, PAUSE, caches, time, MSRs, random numbers, CPUID. */
 #include "arch/msrs.h"
+#include "machine/core/smp.h"
+#include "machine/cpu/sys/msr.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/vmx/vmx.h"
 
@@ -51,6 +53,8 @@ const struct op *op_pause(struct cpu *c, const struct op *o)
 		cpu_sync(c, o);
 		vmx_intercept(c, o, EXIT_PAUSE, 0);
 	}
+	if (unlikely(c->m->ncpus > 1))
+		smp_pause(c, o);
 	OP_NEXT(c, o);
 }
 
@@ -59,7 +63,9 @@ static u64 read_tsc(struct cpu *c, const struct op *o, unsigned reason)
 	if (c->cpl && (c->cr4 & CR4_TSD))
 		raise_gp0(c, o);
 	vmx_intercept(c, o, reason, 0);
+	smp_in_order(c, o);
 	cpu_charge(c, COST_RDTSC);
+	smp_tsc_order(c);
 	return vmx_nonroot(c) ? vmx_tsc(c, cpu_rdtsc(c)) : cpu_rdtsc(c);
 }
 
@@ -96,6 +102,10 @@ const struct op *op_rdmsr(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	need_cpl0(c, o);
 	vmx_intercept_msr(c, o, index, false);
+	if (msr_is_timed(index))
+		smp_in_order(c, o);
+	if (index == IA32_TIME_STAMP_COUNTER)
+		smp_tsc_order(c);
 	if (!msr_read(c, index, &v))
 		raise_gp0(c, o);
 	if (vmx_nonroot(c) && index == IA32_TIME_STAMP_COUNTER)
@@ -113,6 +123,8 @@ const struct op *op_wrmsr(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	need_cpl0(c, o);
 	vmx_intercept_msr(c, o, index, true);
+	if (msr_is_timed(index))
+		smp_in_order(c, o);
 	if (!msr_write(c, index, (u32)c->gpr[RAX] | c->gpr[RDX] << 32))
 		raise_gp0(c, o);
 	stat_add(c->m, STAT_MSR_WRITES, 1);

@@ -15,11 +15,12 @@
 #define SPEC_CTRL_BITS 0x407ull /* IBRS, STIBP, SSBD, BHI_DIS_S */
 
 /*
- * Not affected by: RDCL, L1TF, SSB, MDS, page-size-change MCE, TAA, MMIO stale data (3 bits), BHI, post-barrier RSB, GDS, RFDS, ITS;
- * and enhanced IBRS. SDM 4 table 2-2, IA32_ARCH_CAPABILITIES.
+ * Not affected by: RDCL, L1TF, SSB, MDS, page-size-change MCE, TAA, MMIO stale data (3 bits), BHI, post-barrier RSB,
+ * GDS, RFDS, ITS; and enhanced IBRS. SDM 4 table 2-2, IA32_ARCH_CAPABILITIES.
  */
-#define ARCH_CAPABILITIES (BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6) | BIT64(8) | BIT64(13) | BIT64(14) | \
-			   BIT64(15) | BIT64(20) | BIT64(24) | BIT64(26) | BIT64(27) | BIT64(62))
+#define ARCH_CAPABILITIES \
+	(BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6) | BIT64(8) | BIT64(13) | BIT64(14) | BIT64(15) | \
+	 BIT64(20) | BIT64(24) | BIT64(26) | BIT64(27) | BIT64(62))
 
 typedef bool msr_write_fn(struct cpu *c, u64 v);
 typedef u64 msr_read_fn(struct cpu *c);
@@ -287,7 +288,8 @@ static bool write_mtrr_variable(u64 *reg, u32 index, u64 v)
 {
 	u64 low = index & 1 ? MTRR_PHYSMASK_V : MTRR_DEF_TYPE;
 
-	if ((v & ~(low | (CPU_PHYS_MASK & ~PAGE_OFFSET_MASK))) || (!(index & 1) && !mtrr_type_ok((unsigned)(v & MTRR_DEF_TYPE))))
+	if ((v & ~(low | (CPU_PHYS_MASK & ~PAGE_OFFSET_MASK))) ||
+	    (!(index & 1) && !mtrr_type_ok((unsigned)(v & MTRR_DEF_TYPE))))
 		return false;
 	*reg = v;
 	return true;
@@ -295,12 +297,18 @@ static bool write_mtrr_variable(u64 *reg, u32 index, u64 v)
 
 static bool is_apic_msr(u32 index)
 {
-	return index == IA32_APIC_BASE || index == IA32_TSC_DEADLINE || (index >= IA32_X2APIC_BASE && index < IA32_X2APIC_BASE + 0x100);
+	return index == IA32_APIC_BASE || index == IA32_TSC_DEADLINE ||
+		(index >= IA32_X2APIC_BASE && index < IA32_X2APIC_BASE + 0x100);
 }
 
 static bool is_vmx_msr(u32 index)
 {
 	return index >= IA32_VMX_BASIC && index <= IA32_VMX_VMFUNC;
+}
+
+bool msr_is_timed(u32 index)
+{
+	return is_apic_msr(index) || index == IA32_TIME_STAMP_COUNTER || index == IA32_TSC_ADJUST;
 }
 
 bool msr_read(struct cpu *c, u32 index, u64 *value)
@@ -340,7 +348,9 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 	return is_vmx_msr(index) && vmx_msr_write(c, index, value);
 }
 
-/* What a BIOS leaves: write-back by default, UC for the VGA hole and the 1 GiB below 4 GiB, write-protected ROM area. */
+/*
+ * What a BIOS leaves: write-back by default, UC for the VGA hole and the 1 GiB below 4 GiB, write-protected ROM area.
+ */
 void msr_reset_mtrrs(struct cpu *c)
 {
 	static const u8 type[11] = { 6, 6, 0, 5, 5, 5, 5, 5, 5, 5, 5 };

@@ -105,11 +105,16 @@ static inline bool sel_is_null(u16 sel)
 }
 
 void desc_decode(struct desc *d, u32 lo, u32 hi, u64 lin);
-/* Reads the descriptor of a selector; false if it lies outside its table (or there is no LDT). Page faults are raised. */
+/*
+ * Reads the descriptor of a selector; false if it lies outside its table (or there is no LDT). Page faults are raised.
+ */
 bool desc_read(struct cpu *c, const struct op *o, u16 sel, struct desc *d);
 /* The same, but a fault with that vector and the selector when outside the table or null. */
 void desc_need(struct cpu *c, const struct op *o, u16 sel, struct desc *d, unsigned vector);
-/* Bits 63:32 of a system descriptor's base in IA-32e mode; false if outside the table or bits 12:8 of the last word are not 0. */
+/*
+ * Bits 63:32 of a system descriptor's base in IA-32e mode; false if outside the table or bits 12:8 of the last word are
+ * not 0.
+ */
 bool desc_read_high(struct cpu *c, const struct op *o, u16 sel, struct desc *d);
 void desc_set_accessed(struct cpu *c, const struct op *o, struct desc *d);
 struct segment desc_segment(const struct desc *d, u16 sel);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reset, INIT and SIPI; what follows from the mode; the CPU's part of a snapshot. SDM 3A "Processor State After Reset" (table 10-1). */
+/*
+ * Reset, INIT and SIPI; what follows from the mode; the CPU's part of a snapshot. SDM 3A "Processor State After Reset"
+ * (table 10-1).
+ */
 #include "arch/msrs.h"
 #include "arch/vmx.h"
 #include "machine/core/snapshot.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Segment registers: how they are loaded in each mode, and what they allow. SDM 3A "Segmentation" (chapter 3), "Protection" (5). */
+/*
+ * Segment registers: how they are loaded in each mode, and what they allow. SDM 3A "Segmentation" (chapter 3),
+ * "Protection" (5).
+ */
 #include "machine/cpu/sys/priv.h"
 
 bool sys_canonical(u64 lin)
@@ -49,12 +52,18 @@ u64 seg_linear_unchecked(const struct cpu *c, enum sreg s, u64 ea)
 	return (u32)(c->seg[s].base + ea);
 }
 
-/* Real mode changes selector and base only: limit and rights stay what they were ("unreal mode" works). CS: SDM 3A 22.1.1. */
+/*
+ * Real mode changes selector and base only: limit and rights stay what they were ("unreal mode" works). CS: SDM 3A
+ * 22.1.1.
+ */
 void seg_load_real(struct cpu *c, enum sreg s, u16 sel)
 {
 	c->seg[s].sel = sel;
 	c->seg[s].base = (u64)sel << 4;
-	/* Limit and granularity stay ("unreal mode"); code becomes writable data, as VM entries of real-mode guests expect. */
+	/*
+	 * Limit and granularity stay ("unreal mode"); code becomes writable data, as VM entries of real-mode guests
+	 * expect.
+	 */
 	if (c->seg[s].ar & SEG_UNUSABLE) {
 		c->seg[s].limit = 0xffff;
 		c->seg[s].ar = DESC_P | DESC_S | SEG_TYPE_W | SEG_TYPE_A;
@@ -66,7 +75,8 @@ void seg_load_real(struct cpu *c, enum sreg s, u16 sel)
 void seg_load_v86(struct cpu *c, enum sreg s, u16 sel)
 {
 	c->seg[s] = (struct segment){
-		.base = (u64)sel << 4, .limit = 0xffff, .ar = DESC_P | DESC_S | DESC_DPL | SEG_TYPE_W | SEG_TYPE_A, .sel = sel,
+		.base = (u64)sel << 4, .limit = 0xffff, .ar = DESC_P | DESC_S | DESC_DPL | SEG_TYPE_W | SEG_TYPE_A,
+			.sel = sel,
 	};
 }
 

@@ -9,7 +9,10 @@ static u16 sreg_source(struct cpu *c, const struct op *o)
 	return (u16)c->gpr[o->src];
 }
 
-/* MOV SS and POP SS hold off interrupts and debug traps for one instruction. SDM 3A "Masking Exceptions and Interrupts When Switching Stacks". */
+/*
+ * MOV SS and POP SS hold off interrupts and debug traps for one instruction. SDM 3A "Masking Exceptions and Interrupts
+ * When Switching Stacks".
+ */
 static void ss_shadow(struct cpu *c, bool in_shadow)
 {
 	if (!in_shadow)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Stacks of control transfers: pushes and pops with checks before anything is committed, and stack switches by the TSS. */
+/*
+ * Stacks of control transfers: pushes and pops with checks before anything is committed, and stack switches by the TSS.
+ */
 #include "machine/cpu/sys/priv.h"
 
 struct stack stack_current(const struct cpu *c)
 {
-	return (struct stack){ .ss = c->seg[SS], .rsp = c->gpr[RSP], .mask = c->stack_mask, .error = ext_bit(c), .flat = in_64bit(c) };
+	return (struct stack){ .ss = c->seg[SS], .rsp = c->gpr[RSP], .mask = c->stack_mask, .error = ext_bit(c),
+			      .flat = in_64bit(c) };
 }
 
 static u64 stack_linear(struct cpu *c, const struct op *o, const struct stack *s, u64 off, unsigned size)
@@ -69,7 +72,9 @@ static struct stack stack_flat(struct cpu *c, u64 rsp, unsigned cpl)
 	};
 }
 
-/* The stack segment of an inner level: SDM 2A "CALL", "INT n": #TS with its selector for all but absence, which is #SS. */
+/*
+ * The stack segment of an inner level: SDM 2A "CALL", "INT n": #TS with its selector for all but absence, which is #SS.
+ */
 static void check_inner_ss(struct cpu *c, const struct op *o, u16 sel, unsigned cpl, struct desc *d)
 {
 	desc_need(c, o, sel, d, VEC_TS);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The privileged half of the CPU: segments, descriptor tables, control transfers between privilege levels, event delivery,
- * control registers, MSRs, CPUID, port I/O. cpu.h and mem.h name what the other rooms call of it (cpu_reset, cpu_deliver,
- * seg_linear, msr_*, cpuid_query, cpu_update_code_mode, cpu_snap); here is the rest.
+ * The privileged half of the CPU: segments, descriptor tables, control transfers between privilege levels, event
+ * delivery, control registers, MSRs, CPUID, port I/O. cpu.h and mem.h name what the other rooms call of it (cpu_reset,
+ * cpu_deliver, seg_linear, msr_*, cpuid_query, cpu_update_code_mode, cpu_snap); here is the rest.
  */
 #ifndef OOH_MACHINE_CPU_SYS_SYS_H
 #define OOH_MACHINE_CPU_SYS_SYS_H
@@ -14,18 +14,21 @@
 
 /*
  * Fills l->op for the mnemonics of this room; false if the instruction is not this room's. The room's are:
- *   MOV, PUSH, POP with a segment, control or debug register; LDS LES LSS LFS LGS; LGDT LIDT SGDT SIDT LLDT SLDT LTR STR;
+ *   MOV, PUSH, POP with a segment, control or debug register; LDS LES LSS LFS LGS; LGDT LIDT SGDT SIDT LLDT SLDT LTR
+ *   STR;
  *   LAR LSL VERR VERW ARPL; SWAPGS, RD/WR FS/GSBASE; LMSW SMSW CLTS; INVLPG INVPCID INVD WBINVD; HLT PAUSE;
  *   RDTSC RDTSCP RDPMC RDMSR WRMSR RDRAND RDSEED CPUID; IN OUT INS OUTS; STI CLI POPF* PUSHF* STAC CLAC;
  *   far JMP, CALL and RET; INT n, INT1, INT3, INTO, BOUND; IRET*; SYSCALL SYSRET SYSENTER SYSEXIT; RSM.
- * (near branches, CLC … CLD, LAHF, SAHF, UD* are the core's.) It sets OP_END where control, mode or interruptibility may change.
- * Reads l->insn and l->ops itself; what the core prefilled in l->op (memory operand, size, asize, len, flags, imm) is kept.
+ * (near branches, CLC … CLD, LAHF, SAHF, UD* are the core's.) It sets OP_END where control, mode or interruptibility
+ * may change. Reads l->insn and l->ops itself; what the core prefilled in l->op (memory operand, size, asize, len,
+ * flags, imm) is kept.
  */
 bool sys_lower(struct lower *l);
 
 /*
  * False if CPUID does not enumerate the instruction: the core then makes it #UD. The decoder is to be used with
- * ZYDIS_DECODER_MODE_MPX, _CET, _CLDEMOTE, _WBNOINVD and _KNC off, so that their encodings decode as what they were before (NOP, WBINVD).
+ * ZYDIS_DECODER_MODE_MPX, _CET, _CLDEMOTE, _WBNOINVD and _KNC off, so that their encodings decode as what they were
+ * before (NOP, WBINVD).
  */
 bool sys_enumerated(const ZydisDecodedInstruction *insn);
 
@@ -42,22 +45,28 @@ bool cpuid_has(const struct cpu *c, enum cpu_feature f);
 #define CPU_PHYS_MASK ((1ull << CPU_PHYS_BITS) - 1)
 
 /*
- * Interrupt shadows: cpu.inhibit is set by STI (when IF was 0), MOV SS and POP SS to INHIBIT_STI or INHIBIT_MOVSS. The run loop
- * runs the next instruction alone and then clears the value it had found, unless that instruction set another one (a VM exit
- * inside the shadow sees it set). MOV SS in the shadow of a MOV SS sets none.
+ * Interrupt shadows: cpu.inhibit is set by STI (when IF was 0), MOV SS and POP SS to INHIBIT_STI or INHIBIT_MOVSS. The
+ * run loop runs the next instruction alone and then clears the value it had found, unless that instruction set another
+ * one (a VM exit inside the shadow sees it set). MOV SS in the shadow of a MOV SS sets none.
  */
 
 /*
- * VM-entry event injection: delivers without looking at the exception bitmap, leaving CR2, DR6 and the pushed RF as they are
- * (SDM 3C "Vectored-Event Injection"). A fault inside unwinds with c->delivering set, as for any event.
+ * VM-entry event injection: delivers without looking at the exception bitmap, leaving CR2, DR6 and the pushed RF as
+ * they are (SDM 3C "Vectored-Event Injection"). A fault inside unwinds with c->delivering set, as for any event.
  */
 void sys_deliver_injected(struct cpu *c, const struct event *e);
-/* INIT: like cpu_reset(), but MSRs, FPU, TSC and caches stay. SDM 3A table 10-1. The CPU then waits for a SIPI unless it is the BSP. */
+/*
+ * INIT: like cpu_reset(), but MSRs, FPU, TSC and caches stay. SDM 3A table 10-1. The CPU then waits for a SIPI unless
+ * it is the BSP.
+ */
 void sys_init(struct cpu *c);
 /* Start-up IPI: CS:IP = vector * 100H : 0, active. */
 void sys_sipi(struct cpu *c, u8 vector);
 
-/* PAE: reads the four PDPTEs that cr3 points to; false if a present one has reserved bits set (#GP for a MOV, failed VM entry). */
+/*
+ * PAE: reads the four PDPTEs that cr3 points to; false if a present one has reserved bits set (#GP for a MOV, failed VM
+ * entry).
+ */
 bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 
 /* CR0 and CR4 bits that exist on this CPU (reserved ones #GP; VM entries check them too). */

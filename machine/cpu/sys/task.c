@@ -25,7 +25,8 @@ static const struct layout *layout_of(u32 ar)
 /* The TSS descriptor: type, presence, limit. IRET needs a busy one. */
 static void check_tss(struct cpu *c, const struct op *o, u16 sel, enum task_source src, struct desc *d)
 {
-	unsigned bad = src == TASK_IRET ? VEC_TS : VEC_GP, want = src == TASK_IRET ? SYS_TYPE_TSS16_BUSY : SYS_TYPE_TSS16_AVAIL;
+	unsigned bad = src == TASK_IRET ? VEC_TS : VEC_GP,
+		want = src == TASK_IRET ? SYS_TYPE_TSS16_BUSY : SYS_TYPE_TSS16_AVAIL;
 
 	if (sel & SELECTOR_TI)
 		raise_sel(c, o, bad, sel);

@@ -182,8 +182,8 @@ void trap_gate_default(unsigned vector)
 
 static void unexpected(const struct frame *f)
 {
-	put("FAIL unexpected event: vector %u error %lx rip %lx cs %lx rflags %lx rsp %lx cr2 %lx\n", (u32)f->vector, f->error, f->rip,
-	    f->cs, f->rflags, f->rsp, trap.cr2);
+	put("FAIL unexpected event: vector %u error %lx rip %lx cs %lx rflags %lx rsp %lx cr2 %lx\n", (u32)f->vector,
+	    f->error, f->rip, f->cs, f->rflags, f->rsp, trap.cr2);
 	guest_exit(1);
 }
 

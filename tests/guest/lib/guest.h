@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tiny framework for freestanding test images: 64-bit, one CPU, serial output at 3F8H, exit by port F4H (QEMU's isa-debug-exit
- * and ooh-machine's exit port: status = code * 2 + 1; 0 passes). They run on any Multiboot-1 loader, as a second opinion.
- * An image defines guest_main(), which makes checks; guest_main's return ends the image.
+ * A tiny framework for freestanding test images: 64-bit, one CPU, serial output at 3F8H, exit by port F4H (QEMU's
+ * isa-debug-exit and ooh-machine's exit port: status = code * 2 + 1; 0 passes). They run on any Multiboot-1 loader, as
+ * a second opinion. An image defines guest_main(), which makes checks; guest_main's return ends the image.
  */
 #ifndef OOH_TESTS_GUEST_LIB_GUEST_H
 #define OOH_TESTS_GUEST_LIB_GUEST_H
@@ -74,22 +74,22 @@ extern u64 trap_resume, trap_rsp;
 extern bool (*trap_hook)(struct frame *f);
 
 /*
- * Runs instructions; returns the vector of the event that ended them early, or NO_TRAP. Whatever ring, mode and stack they are in
- * when it happens, execution goes on after them in ring 0. They may change all registers; RAX, RCX and RDX come from and go to
- * try_rax, try_rcx, try_rdx. Operands must be registers or constants (the stack pointer has moved).
+ * Runs instructions; returns the vector of the event that ended them early, or NO_TRAP. Whatever ring, mode and stack
+ * they are in when it happens, execution goes on after them in ring 0. They may change all registers; RAX, RCX and RDX
+ * come from and go to try_rax, try_rcx, try_rdx. Operands must be registers or constants (the stack pointer has moved).
  */
-#define TRY(insns, ...)                                                                                                         \
-	({                                                                                                                      \
-		trap.f.vector = NO_TRAP;                                                                                        \
-		trap.f.error = ~0ull;                                                                                           \
-		__asm__ volatile("push %%rbp; push %%rbx; push %%r12; push %%r13; push %%r14; push %%r15\n"                     \
-				 "lea 777f(%%rip), %%r11; mov %%r11, trap_resume(%%rip); mov %%rsp, trap_rsp(%%rip)\n"          \
-				 insns "\n777: movq $0, trap_resume(%%rip); mov trap_rsp(%%rip), %%rsp\n"                       \
-				 "pop %%r15; pop %%r14; pop %%r13; pop %%r12; pop %%rbx; pop %%rbp"                             \
-				 : "+a"(try_rax), "+c"(try_rcx), "+d"(try_rdx)                                                  \
-				 : __VA_ARGS__                                                                                  \
-				 : "memory", "cc", "rsi", "rdi", "r8", "r9", "r10", "r11");                                     \
-		trap.f.vector;                                                                                                  \
+#define TRY(insns, ...) \
+	({ \
+		trap.f.vector = NO_TRAP; \
+		trap.f.error = ~0ull; \
+		__asm__ volatile("push %%rbp; push %%rbx; push %%r12; push %%r13; push %%r14; push %%r15\n" \
+				 "lea 777f(%%rip), %%r11; mov %%r11, trap_resume(%%rip); mov %%rsp, trap_rsp(%%rip)\n" \
+				 insns "\n777: movq $0, trap_resume(%%rip); mov trap_rsp(%%rip), %%rsp\n" \
+				 "pop %%r15; pop %%r14; pop %%r13; pop %%r12; pop %%rbx; pop %%rbp" \
+				 : "+a"(try_rax), "+c"(try_rcx), "+d"(try_rdx) \
+				 : __VA_ARGS__ \
+				 : "memory", "cc", "rsi", "rdi", "r8", "r9", "r10", "r11"); \
+		trap.f.vector; \
 	})
 /* Registers that go into and come out of a TRY. */
 extern u64 try_rax, try_rcx, try_rdx;
@@ -105,8 +105,9 @@ void check(bool ok, const char *fmt, ...);
 #define check_eq(got, want, name) check_equal((u64)(got), (u64)(want), name)
 void check_equal(u64 got, u64 want, const char *name);
 /*
- * Says that QEMU's TCG is known to differ from the manual in what the next check checks: there it is reported as "known" and
- * counts neither way. The images are judged by the manual; QEMU is only a second opinion on the tests themselves.
+ * Says that QEMU's TCG is known to differ from the manual in what the next check checks: there it is reported as
+ * "known" and counts neither way. The images are judged by the manual; QEMU is only a second opinion on the tests
+ * themselves.
  */
 void tcg_differs(void);
 extern bool on_tcg; /* for what TCG would not survive */
@@ -120,8 +121,17 @@ static inline void outw(u16 port, u16 v) { __asm__ volatile("outw %0, %1" : : "a
 static inline void outl(u16 port, u32 v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port)); }
 static inline u8 inb(u16 port) { u8 v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 static inline u32 inl(u16 port) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port)); return v; }
-static inline u64 rdmsr(u32 i) { u32 a, d; __asm__ volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(i)); return a | (u64)d << 32; }
-static inline void wrmsr(u32 i, u64 v) { __asm__ volatile("wrmsr" : : "a"((u32)v), "d"((u32)(v >> 32)), "c"(i) : "memory"); }
+static inline u64 rdmsr(u32 i)
+{
+	u32 a, d;
+
+	__asm__ volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(i));
+	return a | (u64)d << 32;
+}
+static inline void wrmsr(u32 i, u64 v)
+{
+	__asm__ volatile("wrmsr" : : "a"((u32)v), "d"((u32)(v >> 32)), "c"(i) : "memory");
+}
 static inline u64 rdtsc(void) { u32 a, d; __asm__ volatile("rdtsc" : "=a"(a), "=d"(d)); return a | (u64)d << 32; }
 static inline u64 read_cr0(void) { u64 v; __asm__ volatile("mov %%cr0, %0" : "=r"(v)); return v; }
 static inline u64 read_cr3(void) { u64 v; __asm__ volatile("mov %%cr3, %0" : "=r"(v)); return v; }

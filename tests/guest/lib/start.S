@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Multiboot-1 entry to 64-bit mode. Linear addresses: 0 to 2 GiB and 3 to 4 GiB are mapped one to one for the supervisor;
- * 2 to 3 GiB map physical 0 to 1 GiB again, for user mode too (USER() in guest.h).
+ * Multiboot-1 entry to 64-bit mode. Linear addresses: 0 to 2 GiB and 3 to 4 GiB are mapped one to one for the
+ * supervisor; 2 to 3 GiB map physical 0 to 1 GiB again, for user mode too (USER() in guest.h).
  */
 	.section .multiboot, "a"
 	.align 4

@@ -9,7 +9,8 @@
 static inline void expect(u64 vector, u64 want, u64 error, const char *name)
 {
 	if (vector != want)
-		check(false, "%s: vector %lx, want %lx (error %lx, rip %lx)", name, vector, want, trap.f.error, trap.f.rip);
+		check(false, "%s: vector %lx, want %lx (error %lx, rip %lx)", name, vector, want, trap.f.error,
+		      trap.f.rip);
 	else if (vector != NO_TRAP && trap.f.error != error)
 		check(false, "%s: error code %lx, want %lx", name, trap.f.error, error);
 	else

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * All modes of the processor in one trip: 64-bit, compatibility, 32-bit without paging, 16-bit, real, with PAE paging, with 32-bit
- * paging, two tasks, virtual-8086, and home. SDM 3A "Mode Switching" (10.9), "Initializing IA-32e Mode" (10.8.5).
+ * All modes of the processor in one trip: 64-bit, compatibility, 32-bit without paging, 16-bit, real, with PAE paging,
+ * with 32-bit paging, two tasks, virtual-8086, and home. SDM 3A "Mode Switching" (10.9), "Initializing IA-32e Mode"
+ * (10.8.5).
  */
 #include "tests/guest/sys/expect.h"
 
@@ -13,14 +14,14 @@
 
 /* What modes32.S finds; the slots written in real mode are in a copy at LOW. */
 struct result {
-	u32 efer_off, cr0_real, int_flags, flags, unreal, div_ip, far, sp, pae, pse, task, task_flags, task_tr, task_cr0, v86_ip,
-		v86_flags, v86_ds, v86_ax, gate32, efer_on;
+	u32 efer_off, cr0_real, int_flags, flags, unreal, div_ip, far, sp, pae, pse;
+	u32 task, task_flags, task_tr, task_cr0, v86_ip, v86_flags, v86_ds, v86_ax, gate32, efer_on;
 };
 struct result modes_result;
 
 struct tss32 {
-	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs, ss, ds, fs, gs,
-		ldt, iomap;
+	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+	u32 es, cs, ss, ds, fs, gs, ldt, iomap;
 };
 static struct tss32 tss_a, tss_b;
 u32 modes_probe = 0xfeedf00d;
@@ -63,9 +64,11 @@ static void prepare_tasks(void)
 	tss_a.esp0 = (u32)(u64)(stack_a + sizeof(stack_a));
 	tss_a.ss0 = SEL_DATA2;
 	tss_a.cr3 = (u32)(u64)modes_pd32;
-	tss_b = (struct tss32){ .cr3 = (u32)(u64)modes_pd32, .eip = (u32)(u64)modes_task_b, .eflags = 2,
-				.esp = (u32)(u64)(stack_b + sizeof(stack_b)), .es = SEL_DATA2, .cs = SEL_CODE32, .ss = SEL_DATA2,
-				.ds = SEL_DATA2 };
+	tss_b = (struct tss32){
+		.cr3 = (u32)(u64)modes_pd32, .eip = (u32)(u64)modes_task_b, .eflags = 2,
+		.esp = (u32)(u64)(stack_b + sizeof(stack_b)),
+		.es = SEL_DATA2, .cs = SEL_CODE32, .ss = SEL_DATA2, .ds = SEL_DATA2,
+	};
 }
 
 static u8 access_byte(u16 sel)

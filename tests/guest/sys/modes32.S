@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From 64-bit mode down to real mode and back, with stops on the way. The code between low_begin and low_end runs at LOW;
- * it writes what it finds into modes_result (see modes.c).
+ * From 64-bit mode down to real mode and back, with stops on the way. The code between low_begin and low_end runs at
+ * LOW; it writes what it finds into modes_result (see modes.c).
  */
 	.set LOW, 0x8000
 	.set SEL_CODE32, 0x18

@@ -6,7 +6,8 @@
 
 #define WINDOW 0x10000000000ull /* 1 TiB: PML4 entry 2 */
 
-static u64 pdpt[512] __attribute__((aligned(4096))), pd[512] __attribute__((aligned(4096))), pt[512] __attribute__((aligned(4096)));
+static u64 pdpt[512] __attribute__((aligned(4096))), pd[512] __attribute__((aligned(4096))),
+	pt[512] __attribute__((aligned(4096)));
 static u8 page[3][4096] __attribute__((aligned(4096)));
 
 static u64 at(unsigned i)
@@ -188,7 +189,9 @@ static u64 try_invpcid(u64 type, u64 pcid, u64 lin)
 	return TRY("invpcid (%%rcx), %%rax");
 }
 
-/* Whether a translation survives can differ between CPUs: only what must be gone, and what must be right, is checked. */
+/*
+ * Whether a translation survives can differ between CPUs: only what must be gone, and what must be right, is checked.
+ */
 static void test_pcid(void)
 {
 	u64 cr3 = read_cr3();
@@ -198,7 +201,8 @@ static void test_pcid(void)
 	build();
 	map(0, 0, 7);
 	try_rax = cr3 | 5;
-	expect(TRY("mov %%rax, %%cr3; mov %%cr4, %%rcx; bts $17, %%rcx; mov %%rcx, %%cr4"), VEC_GP, 0, "PCIDE with a PCID in CR3");
+	expect(TRY("mov %%rax, %%cr3; mov %%cr4, %%rcx; bts $17, %%rcx; mov %%rcx, %%cr4"), VEC_GP, 0,
+	       "PCIDE with a PCID in CR3");
 	write_cr3(cr3);
 	write_cr4(read_cr4() | CR4_PCIDE);
 	write_cr3(cr3 | 1);

@@ -125,7 +125,8 @@ static void test_msr(void)
 	tcg_differs();
 	expect(try_wrmsr(IA32_MTRR_PHYSBASE0, 2), VEC_GP, 0, "an MTRR type that does not exist");
 	if (need_feature(1, 0, 2, 5, "VMX")) {
-		check_eq(rdmsr(IA32_FEATURE_CONTROL) & 7, FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX, "FEATURE_CONTROL is locked with VMX");
+		check_eq(rdmsr(IA32_FEATURE_CONTROL) & 7, FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX,
+			 "FEATURE_CONTROL is locked with VMX");
 		expect(try_wrmsr(IA32_FEATURE_CONTROL, 0), VEC_GP, 0, "… and cannot be written");
 	}
 }
@@ -217,7 +218,8 @@ static void test_interrupt(void)
 	for (unsigned i = 0; i < 100000 && !(outb(0x20, 0x0a), inb(0x20) & 1); i++)
 		;
 	u64 here, after;
-	__asm__ volatile("lea 1f(%%rip), %0; lea 2f(%%rip), %1; sti; 1: nop; 2: nop; cli" : "=&r"(here), "=&r"(after) : : "memory");
+	__asm__ volatile("lea 1f(%%rip), %0; lea 2f(%%rip), %1; sti; 1: nop; 2: nop; cli" : "=&r"(here),
+			 "=&r"(after) : : "memory");
 	check_eq(interrupts, 1, "STI lets a pending interrupt in");
 	check_eq(trap.f.rip, after, "… after the next instruction");
 	interrupts = 0;

@@ -14,15 +14,13 @@ __asm__(".text\n"
 	"user_cli: cli\n"
 	"user_hlt: hlt\n"
 	"user_int80: int $0x80\n"
-	"user_int81: int $0x81\n"
 	"user_in: in $0x60, %al\n"
-	"user_pushf: pushfq; pop %rax; int3\n"
+	"user_in_ok: int3\n"
 	"user_popf: pushq $0x3246; popfq; pushfq; pop %rax; int3\n"
 	"user_syscall: syscall; int3\n"
 	"user_sysenter: sysenter\n"
 	"user_rdmsr: rdmsr\n"
 	"user_cr: mov %cr0, %rax\n"
-	"user_clac: clac\n"
 	"user_kernel: mov gdt, %rax\n"
 	"user_swapgs: swapgs\n"
 	"user_ud: ud2\n"
@@ -34,20 +32,16 @@ __asm__(".text\n"
 	"user32_int3: int3\n"
 	"user32_addr: mov $0x12345678, %eax; add $-1, %esp; push %eax; int3\n"
 	"user32_syscall: sysenter\n"
-	"user32_bound: into; int3\n"
 	"user32_into: mov $0x7fffffff, %eax; inc %eax; into\n"
-	"user32_wrap: mov $-16, %esp; pop %eax; int3\n"
 	"kernel32_far: ljmp $8, $kernel64_back\n"
-	"kernel32_ret: lret\n"
 	".code64\n"
 	"kernel64_back: int3\n"
 	"syscall_entry: mov %rsp, %rdx; int3\n"
-	"sysenter_entry: int3\n"
-	"sysret_entry: pop %r11; sysretq\n");
-extern u8 user_int3[], user_cli[], user_hlt[], user_int80[], user_int81[], user_in[], user_pushf[], user_popf[], user_syscall[],
-	user_sysenter[], user_rdmsr[], user_cr[], user_clac[], user_kernel[], user_swapgs[], user_ud[], user_segs[], user_callgate[],
-	gate_target[], user32_int3[], user32_addr[], user32_into[], user32_syscall[], kernel32_far[], kernel32_ret[], kernel64_back[],
-	syscall_entry[], sysenter_entry[];
+	"sysenter_entry: int3\n");
+extern u8 user_int3[], user_cli[], user_hlt[], user_int80[], user_in[], user_popf[], user_syscall[], user_sysenter[];
+extern u8 user_rdmsr[], user_cr[], user_kernel[], user_swapgs[], user_ud[], user_segs[], user_callgate[], gate_target[];
+extern u8 user32_int3[], user32_addr[], user32_into[], user32_syscall[], kernel32_far[], kernel64_back[];
+extern u8 syscall_entry[], sysenter_entry[];
 
 /* Runs code at CPL 3 until an event. */
 static u64 user(const u8 *code, u64 cs)
@@ -88,9 +82,11 @@ static void test_iret_checks(void)
 	u64 target = USER(user_int3);
 
 	try_rax = target, try_rcx = USER_TOP, try_rdx = SEL_UCODE64;
-	expect(TRY("push $0x10; push %%rcx; push $2; push %%rdx; push %%rax; iretq"), VEC_GP, 0x10, "IRET with SS of the wrong RPL");
+	expect(TRY("push $0x10; push %%rcx; push $2; push %%rdx; push %%rax; iretq"), VEC_GP, 0x10,
+	       "IRET with SS of the wrong RPL");
 	try_rax = target, try_rcx = USER_TOP, try_rdx = SEL_UCODE64;
-	expect(TRY("push $0; push %%rcx; push $2; push %%rdx; push %%rax; iretq"), VEC_GP, 0, "IRET to CPL 3 with a null SS");
+	expect(TRY("push $0; push %%rcx; push $2; push %%rdx; push %%rax; iretq"), VEC_GP, 0,
+	       "IRET to CPL 3 with a null SS");
 	try_rax = target, try_rcx = USER_TOP, try_rdx = 0x38;
 	expect(TRY(TO_USER), VEC_GP, 0x38, "IRET with RPL 0 to code of DPL 3");
 	try_rax = target, try_rcx = USER_TOP, try_rdx = 0;
@@ -106,14 +102,15 @@ static void test_iret_checks(void)
 	gdt_set(SEL_FREE, 0, 0xfffff, 0x7b, 0xa);
 	try_rax = target, try_rcx = USER_TOP, try_rdx = SEL_FREE | 3;
 	expect(TRY(TO_USER), VEC_NP, SEL_FREE, "IRET to absent code");
-	expect(TRY("pushfq; orl $0x4000, (%%rsp); popfq; push $0x10; push %%rsp; push $2; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq;"
-		   "1: nop"), VEC_GP, 0, "IRET with NT in 64-bit mode");
-	expect(TRY("mov %%rsp, %%rcx; push $0; push %%rcx; push $2; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: mov %%ss, %%eax"),
-	       NO_TRAP, 0, "IRET within ring 0 to a null SS");
+	expect(TRY("pushfq; orl $0x4000, (%%rsp); popfq; push $0x10; push %%rsp; push $2; push $8; lea 1f(%%rip), %%rax;"
+		   "push %%rax; iretq; 1: nop"),
+	       VEC_GP, 0, "IRET with NT in 64-bit mode");
+	expect(TRY("mov %%rsp, %%rcx; push $0; push %%rcx; push $2; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq;"
+		   "1: mov %%ss, %%eax"), NO_TRAP, 0, "IRET within ring 0 to a null SS");
 	check_eq(try_rax, 0, "… loads it");
 	__asm__ volatile("mov %0, %%ss" : : "r"(SEL_DATA));
-	expect(TRY("push $0x10; lea 8(%%rsp), %%rcx; push %%rcx; push $0x247; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1:"
-		   "pushfq; pop %%rcx; cli"), NO_TRAP, 0, "IRET loads flags");
+	expect(TRY("push $0x10; lea 8(%%rsp), %%rcx; push %%rcx; push $0x247; push $8; lea 1f(%%rip), %%rax; push %%rax;"
+		   "iretq; 1: pushfq; pop %%rcx; cli"), NO_TRAP, 0, "IRET loads flags");
 	check_eq(try_rcx, 0x247, "… all of them");
 }
 
@@ -151,7 +148,8 @@ static void test_syscall(void)
 	expect(user(user_syscall, SEL_UCODE64), VEC_UD, 0, "SYSCALL with SCE = 0");
 	wrmsr(IA32_EFER, rdmsr(IA32_EFER) | EFER_SCE);
 	try_rcx = USER(user_segs);
-	expect(TRY("mov $0x202, %%r11d; push %%rcx; popq %%rcx; mov %0, %%rsp; sysretq", "r"(USER_TOP)), VEC_BP, 0, "SYSRET");
+	expect(TRY("mov $0x202, %%r11d; push %%rcx; popq %%rcx; mov %0, %%rsp; sysretq", "r"(USER_TOP)), VEC_BP, 0,
+	       "SYSRET");
 	check_eq(trap.f.cs, SEL_UCODE64, "CS of 64-bit SYSRET");
 	check_eq(trap.f.ss, SEL_UDATA, "SS of SYSRET");
 	check_eq(trap.f.rflags & EFLAGS_IF, EFLAGS_IF, "flags by R11");
@@ -199,8 +197,8 @@ static void test_compat(void)
 	check_eq(trap.f.rax, 0x12345678, "MOV EAX");
 	tcg_differs();
 	expect(user(user32_into, SEL_UCODE32), VEC_GP, VEC_OF * 8 + 2, "INTO with a gate of DPL 0");
-	TRY("push %%rax; lea 1f(%%rip), %%rax; movl $0x18, 4(%%rsp); mov %%eax, (%%rsp); push $0x18; push %%rax; lretq; .code32;"
-	    "1: ljmp $8, $2f; .code64; 2: mov $0x1234, %%eax");
+	TRY("push %%rax; lea 1f(%%rip), %%rax; movl $0x18, 4(%%rsp); mov %%eax, (%%rsp); push $0x18; push %%rax; lretq;"
+	    ".code32; 1: ljmp $8, $2f; .code64; 2: mov $0x1234, %%eax");
 	check_eq(trap.f.vector, NO_TRAP, "far RET to 32-bit ring 0, far JMP back");
 	check_eq(try_rax, 0x1234, "… and on");
 	try_rax = (u64)kernel32_far;

@@ -22,7 +22,8 @@ static void test_accessed(void)
 	check_eq(rdmsr(IA32_FS_BASE), 0x123456789ab, "IA32_FS_BASE");
 	try_rax = 0x800000000000ull;
 	tcg_differs();
-	expect(TRY("mov $0xc0000100, %%ecx; mov %%rax, %%rdx; shr $32, %%rdx; wrmsr"), VEC_GP, 0, "a non-canonical FS base");
+	expect(TRY("mov $0xc0000100, %%ecx; mov %%rax, %%rdx; shr $32, %%rdx; wrmsr"), VEC_GP, 0,
+	       "a non-canonical FS base");
 }
 
 static void test_bases(void)
@@ -163,7 +164,8 @@ static void test_compat_limits(void)
 {
 	gdt_set(SEL_A, 0x200000, 0xff, 0x93, 4);
 	gdt_set(SEL_B, 0x200000, 0xff, 0x97, 4);
-#define IN_COMPAT(insns) "lea 1f(%%rip), %%r8; push $0x18; push %%r8; lretq; .code32; 1: " insns "; ljmp $8, $2f; .code64; 2:"
+#define IN_COMPAT(insns) \
+	"lea 1f(%%rip), %%r8; push $0x18; push %%r8; lretq; .code32; 1: " insns "; ljmp $8, $2f; .code64; 2:"
 	try_rcx = SEL_A;
 	expect(TRY(IN_COMPAT("mov %%ecx, %%fs; movb $1, %%fs:0xff")), NO_TRAP, 0, "the last byte of a segment");
 	try_rcx = SEL_A;
@@ -178,7 +180,8 @@ static void test_compat_limits(void)
 	try_rcx = SEL_B;
 	expect(TRY(IN_COMPAT("mov %%ecx, %%fs; movb $1, %%fs:0x100")), NO_TRAP, 0, "expand-down: above");
 	tcg_differs();
-	expect(TRY(IN_COMPAT("xor %%ecx, %%ecx; mov %%ecx, %%fs; movb $1, %%fs:0x100000")), VEC_GP, 0, "a null segment");
+	expect(TRY(IN_COMPAT("xor %%ecx, %%ecx; mov %%ecx, %%fs; movb $1, %%fs:0x100000")), VEC_GP, 0,
+	       "a null segment");
 	tcg_differs();
 	expect(TRY(IN_COMPAT("movb $1, %%cs:0x200000")), VEC_GP, 0, "a write to code");
 	expect(TRY(IN_COMPAT("mov %%ds, %%ecx")), NO_TRAP, 0, "nothing");

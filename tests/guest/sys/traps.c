@@ -80,7 +80,8 @@ static void test_gp(void)
 	expect(TRY("mov %%eax, %%ss"), VEC_GP, 0x10, "#GP by SS with RPL 3 at CPL 0");
 	try_rax = SEL_CODE64;
 	expect(TRY("mov %%eax, %%ss"), VEC_GP, SEL_CODE64, "#GP by SS with a code segment");
-	expect(TRY("mov %%eax, %%ds; mov $0x10, %%eax; mov %%eax, %%ds"), NO_TRAP, 0, "DS takes a readable code segment");
+	expect(TRY("mov %%eax, %%ds; mov $0x10, %%eax; mov %%eax, %%ds"), NO_TRAP, 0,
+	       "DS takes a readable code segment");
 }
 
 static void test_idt(void)
