@@ -551,6 +551,20 @@ HANDLER(fld_m80)
 	_(FBSTP, 10, 0xdf, 6, 0xdf, 6, 1)
 
 /*
+ * Ten bytes go as the significand, then sign and exponent: where only the second part faults, the first has been
+ * stored.
+ */
+static void store_result(struct cpu *c, const struct op *o, u64 lin, const void *mem, unsigned n)
+{
+	if (n == 10) {
+		st_buf(c, o, lin, mem, 8);
+		st_buf(c, o, lin + 8, (const u8 *)mem + 8, 2);
+	} else {
+		st_buf(c, o, lin, mem, n);
+	}
+}
+
+/*
  * An unmasked exception other than an inexact result leaves memory alone. The store may fault: it comes before the
  * new state.
  */
@@ -563,7 +577,7 @@ static void run_store(struct cpu *c, const struct op *o, x87_host *fn, unsigned 
 	image_build(c, &g);
 	fn(&g, mem, NULL);
 	if (!(g.fsw & ~g.fcw & FSW_FLAGS & ~FPU_PE))
-		st_buf(c, o, lin, mem, n);
+		store_result(c, o, lin, mem, n);
 	image_take(c, &g);
 	pointers(c, o);
 }
@@ -576,7 +590,7 @@ static inline void quick_store(struct cpu *c, const struct op *o, fast_store *fn
 	u8 mem[10];
 	u16 sw = fn(c, x87_st(c, 0), mem);
 
-	st_buf(c, o, lin, mem, n);
+	store_result(c, o, lin, mem, n);
 	x87_take_status(c, sw, FSW_C1);
 	if (pops)
 		x87_pop(c);
@@ -608,7 +622,7 @@ static void fstp_m80_to(struct cpu *c, const struct op *o)
 		return;
 	}
 	/* The register's first ten bytes are the format of memory. */
-	st_buf(c, o, op_lin(c, o, 10, ACCESS_WRITE), x87_st(c, 0), 10);
+	store_result(c, o, op_lin(c, o, 10, ACCESS_WRITE), x87_st(c, 0), 10);
 	c->fpu.fsw &= ~FSW_C1;
 	x87_pop(c);
 	x87_note_ip(c, o);
