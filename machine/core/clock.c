@@ -41,11 +41,17 @@ static void move_deadline(struct cpu *c, u64 when)
 	c->deadline = when;
 }
 
+void clock_pull(struct cpu *c, u64 when)
+{
+	if (when < c->deadline)
+		move_deadline(c, when);
+}
+
 static void pull_deadlines(struct machine *m, u64 when)
 {
 	for (unsigned i = 0; i < m->ncpus; i++)
-		if (m->cpu[i] && when < m->cpu[i]->deadline)
-			move_deadline(m->cpu[i], when);
+		if (m->cpu[i])
+			clock_pull(m->cpu[i], when);
 }
 
 void timer_set(struct machine *m, struct timer *t, u64 when)

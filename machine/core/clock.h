@@ -27,6 +27,11 @@ struct timer {
 struct clock {
 	struct timer *first;
 	u64 seq;
+	/* Of machines with several CPUs: machine/core/smp.c. */
+	u64 now;         /* cycle of what happens while no CPU runs; all that do not sleep have reached it */
+	u64 tsc_seen;    /* the highest cycle at which any CPU has read its TSC */
+	u64 next_poll;   /* host input is looked at */
+	u64 next_sample; /* --profile */
 };
 
 #define CYCLES_NONE (~0ull)
@@ -41,6 +46,8 @@ u64 clock_next(const struct machine *m);
 
 /* Sets c->deadline to the next timer, but no later than `limit`; what cpu_now() says does not change. */
 void clock_plan(struct cpu *c, u64 limit);
+/* c's deadline is `when` at the latest; what cpu_now() says does not change. */
+void clock_pull(struct cpu *c, u64 when);
 
 /* A device's timer in its room's state. */
 struct snap;

@@ -59,7 +59,7 @@ static const char usage[] =
 "  --initrd FILE       initial RAM disk; the module of a Multiboot image\n"
 "  --append TEXT       kernel command line\n"
 "  --ram SIZE          memory, with suffix K, M or G (512M); a multiple of 2M\n"
-"  --cpus N            processors (1)\n"
+"  --cpus N            processors, 1 to 8 (1)\n"
 "  --epoch SECONDS     what the real-time clock starts with, since 1970 (1767225600)\n"
 "  --seed N            of RDRAND, RDSEED and all else that looks random (1)\n"
 "  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell\n"
@@ -143,10 +143,8 @@ static int set_cpus(struct machine_config *cfg, const char *arg)
 
 	if (!parse_number(arg, 0, &n) || n < 1)
 		return fail("--cpus %s: not a number of processors", arg);
-	if (n > 1) {
-		fail("--cpus %s: more than one processor is not implemented", arg);
-		return STATUS_UNIMPLEMENTED;
-	}
+	if (n > MACHINE_MAX_CPUS)
+		return fail("--cpus %s: at most %u", arg, MACHINE_MAX_CPUS);
 	cfg->cpus = (unsigned)n;
 	return -1;
 }

@@ -42,6 +42,7 @@ struct machine {
 	const struct cost_table *costs;
 	struct cpu *cpu[MACHINE_MAX_CPUS];
 	unsigned ncpus;
+	struct cpu *running; /* the one whose time machine_now() is; NULL between the quanta of several CPUs */
 	struct devices *dev;
 	struct oracle *oracle;
 	u64 stat[STAT_COUNT];
@@ -51,6 +52,7 @@ struct machine {
 	bool stop; /* set by power-off, reset, exit port, triple fault: the run loop ends */
 	int exit_status;
 	const char *stop_reason;
+	struct cpu *stopped_by; /* the CPU that ran then, or NULL */
 	const struct machine_config *cfg;
 	const char *snapshot_wanted; /* directory: the run loop saves there at the next boundary */
 	u64 snapshot_block;          /* physical address of the control block that asked (0: none) */

@@ -10,13 +10,12 @@
 #include "machine/core/config.h"
 #include "machine/core/machine.h"
 #include "machine/core/profile.h"
+#include "machine/core/run.h"
+#include "machine/core/smp.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
 #include "machine/dev/dev.h"
 #include "machine/oracle/oracle.h"
-
-/* Host input is looked at this often (1 ms of virtual time); it bounds a deadline, which the guest cannot see. */
-#define POLL_CYCLES (TSC_HZ / 1000)
 
 static u64 host_ns(void)
 {
@@ -28,7 +27,7 @@ static u64 host_ns(void)
 
 u64 machine_now(const struct machine *m)
 {
-	return m->cpu[0] ? cpu_now(m->cpu[0]) : 0;
+	return m->running ? cpu_now(m->running) : m->clock.now;
 }
 
 static int make_cpus(struct machine *m, unsigned n)
@@ -41,6 +40,7 @@ static int make_cpus(struct machine *m, unsigned n)
 		}
 		m->ncpus = i + 1;
 	}
+	m->running = n == 1 ? m->cpu[0] : NULL;
 	return STATUS_OK;
 }
 
@@ -102,7 +102,7 @@ static u64 next_limit(const struct machine *m, u64 now)
 	return limit;
 }
 
-static void take_snapshot(struct machine *m)
+void machine_take_snapshot(struct machine *m)
 {
 	const char *dir = m->snapshot_wanted;
 	int err;
@@ -115,10 +115,8 @@ static void take_snapshot(struct machine *m)
 		machine_stop(m, STATUS_OK, "snapshot saved");
 }
 
-int machine_run(struct machine *m)
+static void run_one(struct machine *m, struct cpu *c)
 {
-	struct cpu *c = m->cpu[0];
-
 	while (!m->stop) {
 		u64 now = cpu_now(c);
 
@@ -134,9 +132,17 @@ int machine_run(struct machine *m)
 		cpu_run(c);
 		dev_poll(m);
 		if (m->snapshot_wanted)
-			take_snapshot(m);
+			machine_take_snapshot(m);
 	}
-	if (m->exit_status == STATUS_TRIPLE_FAULT)
-		machine_print_cpu(c);
+}
+
+int machine_run(struct machine *m)
+{
+	if (m->ncpus == 1)
+		run_one(m, m->cpu[0]);
+	else
+		smp_run(m);
+	if (m->exit_status == STATUS_TRIPLE_FAULT && m->stopped_by)
+		machine_print_cpu(m->stopped_by);
 	return m->exit_status;
 }

@@ -19,6 +19,7 @@
 
 #include "machine/core/config.h"
 #include "machine/core/machine.h"
+#include "machine/core/smp.h"
 #include "machine/cpu/cpu.h"
 #include "machine/dev/apic.h"
 #include "machine/dev/ctl.h"
@@ -154,6 +155,8 @@ static void snap_all(struct machine *m, struct snap *s)
 		cpu_snap(m->cpu[i], s);
 		apic_snap(m->cpu[i]->apic, s);
 	}
+	if (!s->failed)
+		smp_snap(m, s);
 	if (!s->failed)
 		dev_snap(m, s);
 	if (!s->failed)

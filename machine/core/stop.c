@@ -14,6 +14,7 @@ void machine_stop(struct machine *m, int status, const char *reason)
 	m->stop = true;
 	m->exit_status = status;
 	m->stop_reason = reason;
+	m->stopped_by = m->running;
 	for (unsigned i = 0; i < m->ncpus; i++)
 		cpu_kick(m->cpu[i], PEND_STOP);
 }

@@ -124,6 +124,11 @@ struct cpu {
 	u32 unretired;      /* instructions of the running block not executed yet (set by cpu_sync) */
 	struct block **patch; /* link to set to the next block that is looked up, or NULL */
 	u64 halt_since;
+
+	/* Of machines with several CPUs: machine/core/smp.c. */
+	bool asleep;        /* not ACTIVE, and nothing pending that it has not looked at: its time stands still */
+	u8 turns;           /* how often the instruction at rip has given way to a CPU further behind */
+	u64 retired, halted_cycles; /* its part of the machine's counters */
 };
 
 #define INHIBIT_STI   1

@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "arch/x86.h"
+#include "machine/core/config.h"
+#include "machine/core/smp.h"
 #include "machine/cpu/block.h"
 #include "machine/cpu/flags.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/cpu/trace.h"
 #include "machine/dev/apic.h"
 #include "machine/dev/dev.h"
@@ -39,6 +42,8 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 void cpu_kick(struct cpu *c, u32 pend)
 {
 	c->pending |= pend;
+	if (unlikely(c->asleep) && pend != PEND_STOP)
+		smp_wake(c);
 }
 
 static u64 wrap_rip(const struct cpu *c, u64 rip)
@@ -228,12 +233,43 @@ static bool take_interrupt(struct cpu *c)
 	return true;
 }
 
+/* SDM 3C "INIT": blocked in VMX root operation; in non-root operation vmx_boundary() has exited. */
+static bool take_init(struct cpu *c)
+{
+	if (!(c->pending & PEND_INIT) || c->vmx.on)
+		return false;
+	c->pending &= ~PEND_INIT;
+	if (c->id == 0)
+		machine_stop(c->m, STATUS_RESET, "INIT of the boot processor");
+	else
+		sys_init(c);
+	return true;
+}
+
+/* A processor that waits for a start-up message takes nothing else. SDM 3A "MP Initialization Protocol Algorithm". */
+static bool take_sipi(struct cpu *c)
+{
+	if (vmx_nonroot(c))
+		return vmx_boundary(c, false, false);
+	if (take_init(c))
+		return true;
+	if (!(c->pending & PEND_SIPI))
+		return false;
+	c->pending &= ~PEND_SIPI;
+	sys_sipi(c, apic_sipi_vector(c->apic));
+	return true;
+}
+
 /* In the order of SDM 3A "Priority Among Concurrent Events". True: something happened, look again. */
 static bool take_events(struct cpu *c)
 {
 	bool nmi_open = !c->nmi_blocked && c->inhibit != INHIBIT_MOVSS;
 	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit;
 
+	if (c->activity == WAIT_SIPI)
+		return take_sipi(c);
+	if (take_init(c))
+		return true;
 	if (c->activity == ACTIVE && take_trap(c))
 		return true;
 	if (vmx_nonroot(c) && vmx_boundary(c, intr_open, nmi_open))
@@ -248,12 +284,21 @@ static bool take_events(struct cpu *c)
 /* Nothing to run: time passes to the deadline at once. */
 static void idle(struct cpu *c)
 {
+	u64 until = clock_next(c->m), end = c->m->cfg->max_cycles ? c->m->cfg->max_cycles : CYCLES_NONE;
 	u32 before = c->pending;
 
-	if (!dev_idle_wait(c->m, clock_next(c->m))) {
+	if (c->m->ncpus > 1) {
+		c->asleep = true;
+		c->pending |= PEND_STOP;
+		return;
+	}
+	if (!dev_idle_wait(c->m, &until)) {
 		machine_stop(c->m, STATUS_DEADLOCK, "halted, and nothing can wake the CPU");
 		return;
 	}
+	/* The run loop's deadline is a short one, for polling: an idle CPU need not stop there. */
+	if (!c->m->stop && until != CYCLES_NONE)
+		clock_plan(c, until < end ? until : end);
 	if (c->pending != before || c->budget <= 0)
 		return;
 	stat_add(c->m, STAT_HALTED_CYCLES, (u64)c->budget);

@@ -130,10 +130,21 @@ static void accept_fixed(struct apic *a, unsigned vector, bool level)
 /* Under VMX it is an exit, or waits. Else the boot processor would go to its firmware, which is not there: a reset. */
 static void accept_init(struct apic *a)
 {
-	if (a->c->vmx.on)
+	if (a->c->vmx.on || a->c->id != 0)
 		cpu_kick(a->c, PEND_INIT);
 	else
 		machine_stop(a->c->m, STATUS_RESET, "INIT of the boot processor");
+}
+
+/* SDM 3A "MP Initialization Protocol": only a processor that waits for a start-up message listens to it. */
+static void accept_sipi(struct apic *a, unsigned vector)
+{
+	bool about_to = (a->c->pending & PEND_INIT) && !a->c->vmx.on;
+
+	if (a->c->activity != WAIT_SIPI && !about_to)
+		return;
+	a->r.sipi_vector = (u8)vector;
+	cpu_kick(a->c, PEND_SIPI);
 }
 
 void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
@@ -154,11 +165,8 @@ void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 	case DELIVERY_INIT:
 		accept_init(a);
 		break;
-	case DELIVERY_SIPI: /* only a processor that waits for one listens */
-		if (a->c->activity != WAIT_SIPI)
-			break;
-		a->r.sipi_vector = (u8)vector;
-		cpu_kick(a->c, PEND_SIPI);
+	case DELIVERY_SIPI:
+		accept_sipi(a, vector);
 		break;
 	case DELIVERY_EXTINT:
 		a->r.extint = true;
@@ -463,6 +471,20 @@ void apic_reset(struct apic *a)
 	apic_reset_registers(a);
 }
 
+/* SDM 3A "Local APIC State After It Receives an INIT-Deassert Message", "x2APIC States" */
+void apic_init_signal(struct apic *a)
+{
+	u8 id = a->r.id;
+
+	apic_reset_registers(a);
+	a->r.id = id;
+}
+
+u8 apic_sipi_vector(const struct apic *a)
+{
+	return a->r.sipi_vector;
+}
+
 void apic_virtual_wire(struct apic *a)
 {
 	a->r.svr = SVR_ENABLE | 0xff;
@@ -478,6 +500,7 @@ struct apic *apic_new(struct cpu *c)
 		return NULL;
 	a->c = c;
 	apic_timer_init(a);
+	apic_ipi_init(a);
 	if (c->id == 0) /* one region serves all: each processor finds its own APIC there */
 		bus_add_mmio(c->m, APIC_BASE_DEFAULT, LAPIC_SIZE, mmio_read, mmio_write, NULL, "local APIC");
 	apic_reset(a);
@@ -488,4 +511,6 @@ void apic_snap(struct apic *a, struct snap *s)
 {
 	snap_var(s, "apic", a->r);
 	timer_snap(a->c->m, s, "apic.timer", &a->timer);
+	snap_var(s, "apic.sent", a->sent);
+	timer_snap(a->c->m, s, "apic.message", &a->message);
 }

@@ -12,6 +12,10 @@ struct snap;
 
 struct apic *apic_new(struct cpu *c);
 void apic_reset(struct apic *a);
+/* INIT: as a reset, but IA32_APIC_BASE and the ID stay. */
+void apic_init_signal(struct apic *a);
+/* The vector of the start-up message that has come. */
+u8 apic_sipi_vector(const struct apic *a);
 
 /* The highest-priority vector that may be delivered now (above PPR, or ExtINT from the 8259), -1 if none. */
 int apic_pending(struct apic *a);

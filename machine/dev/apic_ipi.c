@@ -69,23 +69,11 @@ static bool is_fixed(u32 icr)
 	return (icr & DELIVERY_MODE) == DELIVERY_FIXED || (icr & DELIVERY_MODE) == DELIVERY_LOWEST;
 }
 
-void apic_write_icr(struct apic *a, u64 icr)
+/* The message reaches its destinations. */
+static void send(struct apic *a, u64 icr)
 {
-	u32 low = (u32)icr & ~(u32)ICR_PENDING; /* delivery is immediate: the status bit is never seen set */
-	u32 dest = (u32)(icr >> 32);
+	u32 low = (u32)icr, dest = (u32)(icr >> 32);
 
-	a->r.icr = (icr & ~0xffffffffull) | low;
-	cpu_charge(a->c, COST_IPI);
-	if (is_fixed(low) && (low & ICR_VECTOR) < 16) {
-		apic_error(a, ESR_SEND_ILLEGAL);
-		return;
-	}
-	/*
-	 * INIT level de-assert is not used by this generation. SDM 3A "Interrupt Command Register (ICR)", note on
-	 * trigger mode.
-	 */
-	if ((low & DELIVERY_MODE) == DELIVERY_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT))
-		return;
 	switch (low & ICR_SHORTHAND) {
 	case ICR_TO_SELF:
 		apic_deliver(a, low & ICR_VECTOR, (low & DELIVERY_MODE) >> 8, false);
@@ -101,6 +89,44 @@ void apic_write_icr(struct apic *a, u64 icr)
 			dest >>= 24;
 		apic_bus_message(a->c->m, dest, low & ICR_LOGICAL, low & ICR_VECTOR, (low & DELIVERY_MODE) >> 8, false);
 	}
+}
+
+static void arrive(void *arg, u64 now)
+{
+	struct apic *a = arg;
+
+	(void)now;
+	send(a, a->sent);
+}
+
+void apic_ipi_init(struct apic *a)
+{
+	a->message = (struct timer){ .fire = arrive, .arg = a, .name = "ipi" };
+}
+
+void apic_write_icr(struct apic *a, u64 icr)
+{
+	/* The sender waits until the message has arrived: the status bit is never seen set. */
+	u32 low = (u32)icr & ~(u32)ICR_PENDING;
+
+	a->r.icr = (icr & ~0xffffffffull) | low;
+	cpu_charge(a->c, COST_IPI);
+	if (is_fixed(low) && (low & ICR_VECTOR) < 16) {
+		apic_error(a, ESR_SEND_ILLEGAL);
+		return;
+	}
+	/*
+	 * INIT level de-assert is not used by this generation. SDM 3A "Interrupt Command Register (ICR)", note on
+	 * trigger mode.
+	 */
+	if ((low & DELIVERY_MODE) == DELIVERY_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT))
+		return;
+	if (a->c->m->ncpus == 1) {
+		send(a, a->r.icr);
+		return;
+	}
+	a->sent = a->r.icr; /* every CPU gets to that cycle before the timer fires, and the sender not past it */
+	timer_set(a->c->m, &a->message, cpu_now(a->c));
 }
 
 void apic_write_icr_self(struct apic *a, unsigned vector)

@@ -29,6 +29,9 @@ struct apic {
 	struct cpu *c;
 	struct apic_regs r;
 	struct timer timer;
+	/* The interprocessor interrupt on its way, where there are several CPUs: the ICR, and when it arrives. */
+	u64 sent;
+	struct timer message;
 };
 
 static inline bool apic_hw_enabled(const struct apic *a)
@@ -60,6 +63,7 @@ u64 apic_timer_read_deadline(struct apic *a);
 void apic_timer_write_deadline(struct apic *a, u64 v);
 
 /* apic_ipi.c */
+void apic_ipi_init(struct apic *a);
 u32 apic_ldr(const struct apic *a);
 void apic_write_icr(struct apic *a, u64 icr);
 void apic_write_icr_self(struct apic *a, unsigned vector);

@@ -147,21 +147,17 @@ static int wait_ms(const struct machine *m, const struct chardev *ch, u64 *until
 	return (int)ms;
 }
 
-bool dev_idle_wait(struct machine *m, u64 until)
+bool dev_idle_wait(struct machine *m, u64 *until)
 {
 	const struct chardev *ch = waker(m->dev);
-	u64 limit = m->cfg->max_cycles ? m->cfg->max_cycles : CYCLES_NONE;
 
 	dev_poll(m);
 	if (m->stop)
 		return true;
-	if (!ch && until == CYCLES_NONE)
+	if (!ch && *until == CYCLES_NONE)
 		return false;
 	if (ch)
-		host_input(m, wait_ms(m, ch, &until));
-	/* The run loop's deadline is a short one, for polling: an idle CPU need not stop there. */
-	if (until != CYCLES_NONE)
-		clock_plan(m->cpu[0], until < limit ? until : limit);
+		host_input(m, wait_ms(m, ch, until));
 	return true;
 }
 

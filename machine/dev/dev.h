@@ -16,10 +16,10 @@ void dev_snap(struct machine *m, struct snap *s);
 /* Level of a legacy interrupt line 0..23 (goes to the 8259 pair and to the I/O APIC). */
 void irq_set(struct machine *m, unsigned irq, bool level);
 /*
- * Nothing will happen before cycle `until` (CYCLES_NONE: no timer is armed): waits for host input if that can end the
- * wait. False: nothing ever will.
+ * Nothing will happen before cycle *until (CYCLES_NONE: no timer is armed): waits for host input if that can end the
+ * wait. False: nothing ever will. *until becomes the cycle that time may go to now, no later than it was.
  */
-bool dev_idle_wait(struct machine *m, u64 until);
+bool dev_idle_wait(struct machine *m, u64 *until);
 /* Called now and then from the run loop (host input). */
 void dev_poll(struct machine *m);
 

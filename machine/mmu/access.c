@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86.h"
+#include "machine/core/smp.h"
 #include "machine/cpu/block.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/mmu/fast.h"
@@ -93,6 +94,7 @@ static void must_be_alone(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	if (!last_of_block(c, o))
 		cpu_unwind(c, UNWIND_SINGLE);
+	smp_in_order(c, o);
 }
 
 static struct part make_part(const struct tlb_entry *e, u64 lin, unsigned n)

@@ -109,6 +109,8 @@ void sys_init(struct cpu *c)
 	u64 cr0 = (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
 
 	reset_registers(c);
+	apic_init_signal(c->apic);
+	c->pending &= PEND_STOP | PEND_SIPI;
 	reset_done(c, cr0);
 }
 
