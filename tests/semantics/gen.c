@@ -25,6 +25,7 @@ struct maker {
 	struct sem_rng *r;
 	struct sem_program *p;
 	unsigned classes;
+	bool compared; /* the last instruction was a comparison: branches after those have handlers of their own */
 	uint8_t target[SEM_MAX_INSNS];       /* of a branch: instruction number */
 	uint32_t joining[SEM_MAX_INSNS + 8]; /* undefined flags that branches bring along */
 	ZydisDecoder decoder;
@@ -170,6 +171,10 @@ static unsigned put_opcode(struct maker *m, uint8_t *b)
 {
 	unsigned k = below(m->r, 4);
 
+	if (m->compared && k < 2) {
+		b[0] = (uint8_t)(0x70 + below(m->r, 16));
+		return 1;
+	}
 	if ((m->classes & SEM_SSE) && k >= 2)
 		return put_sse_opcode(m->r, b);
 	if ((m->classes & SEM_X87) && k == 1) {
@@ -458,6 +463,12 @@ static uint32_t tested(const struct draw *d)
 	}
 }
 
+static bool compares(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_CMP || m == ZYDIS_MNEMONIC_TEST || m == ZYDIS_MNEMONIC_SUB ||
+	       m == ZYDIS_MNEMONIC_AND;
+}
+
 static bool make_insn(struct maker *m, unsigned i)
 {
 	struct sem_program *p = m->p;
@@ -471,6 +482,7 @@ static bool make_insn(struct maker *m, unsigned i)
 	memcpy(p->code + p->start[i], d.bytes, d.insn.length);
 	p->start[i + 1] = (uint16_t)(p->start[i] + d.insn.length);
 	p->undefined[i + 1] = undefined_after(&d, p->undefined[i]) | m->joining[i + 1];
+	m->compared = compares(d.insn.mnemonic);
 	m->target[i] = NO_TARGET;
 	if (is_branch(&d)) {
 		m->target[i] = (uint8_t)(i + 1 + below(m->r, 4));
@@ -528,10 +540,12 @@ static uint64_t interesting(struct sem_rng *r)
 		0, 1, 2, 7, 8, 31, 32, 63, 64, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff,
 		0x80000000, 0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~0ull, ~1ull,
 	};
+	static const uint8_t edges[] = { 0, 1, 8, 31, 32, 62, 63, 64 };
 
-	switch (below(r, 4)) {
+	switch (below(r, 5)) {
 	case 0:  return values[below(r, sizeof(values) / sizeof(values[0]))];
 	case 1:  return below(r, 256);
+	case 3:  return PICK(r, edges) | PICK(r, edges) << 8; /* also start and length of BEXTR */
 	case 2:  return (uint64_t)(int64_t)(int32_t)sem_random(r);
 	default: return sem_random(r);
 	}
