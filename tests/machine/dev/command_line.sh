@@ -38,7 +38,7 @@ expect 2 "--ram 99999999999999999999: not a size" --kernel "$tmp/text" --ram 999
 expect 2 "--ram 18446744073709551615G: not a size" --kernel "$tmp/text" --ram 18446744073709551615G
 expect 2 "--ram -1: not a size" --kernel "$tmp/text" --ram=-1
 expect 2 "--cpus 0: not a number" --kernel "$tmp/text" --cpus 0
-expect 70 "--cpus 2: more than one" --kernel "$tmp/text" --cpus 2
+expect 2 "--cpus 9: at most 8" --kernel "$tmp/text" --cpus 9
 expect 2 "--serial telnet: not stdio" --kernel "$tmp/text" --serial telnet
 expect 2 "--serial2 stdio: the first" --kernel "$tmp/text" --serial2 stdio
 expect 2 "--costs pentium: no such table" --kernel "$tmp/text" --costs pentium

@@ -16,6 +16,7 @@ struct pc *pc_new(const char *serial)
 	pc->c = pc->m.cpu[0] = cpu_new(&pc->m, 0);
 	assert_non_null(pc->c);
 	pc->m.ncpus = 1;
+	pc->m.running = pc->c;
 	assert_int_equal(dev_init(&pc->m, &pc->cfg), 0);
 	cpu_reset(pc->c);
 	apic_virtual_wire(pc->c->apic);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arch/msrs.h"
+#include "machine/core/smp.h"
 #include "harness.h"
 
 struct env env;
@@ -25,6 +26,13 @@ void cpu_unwind(struct cpu *c, enum unwind how)
 	(void)c;
 	assert_int_equal(how, UNWIND_SINGLE);
 	back(SINGLE);
+}
+
+/* One CPU: it is always its turn. */
+void smp_take_turn(struct cpu *c, const struct op *o)
+{
+	(void)c;
+	(void)o;
 }
 
 void cpu_raise_err(struct cpu *c, const struct op *o, unsigned vector, u32 error)
