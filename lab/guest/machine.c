@@ -24,7 +24,7 @@ void die(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("trackbench: ", stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);

@@ -129,12 +129,12 @@ def build():
     root, release = kernel()
     ours = modules()
     programs = {name: BUILD / sub / name for name, sub in
-                (("trackbench", "lab/guest"), ("labctl", "lab/guest"), ("ooh", "tools"), ("test_trackers", "tests/lib"),
+                (("trackbench", "lab/guest"), ("soundness", "lab/guest"), ("labctl", "lab/guest"), ("ooh", "tools"), ("test_trackers", "tests/lib"),
                  ("kvm_dirty_log", "tests/machine/kvm"))}
     for name, path in programs.items():
         if not path.exists():
             raise LabError(f"{path}: not built (run make first)")
-    guest_tests = [p for p in (BUILD / "module/ooh_test",) if p.exists()]
+    guest_tests = [p for p in (BUILD / "module/ooh-module-tests",) if p.exists()]
     system = [program(n, p) for n, p in (("redis-server", "redis-server"), ("redis-benchmark", "redis-tools"), ("redis-cli", "redis-tools"))]
     busybox = program("busybox", "busybox-static")
     init = SOURCE / "lab/guest/init"
