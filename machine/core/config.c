@@ -11,6 +11,7 @@
 
 #include "machine/core/costs.h"
 #include "machine/core/machine.h"
+#include "machine/debug/trace.h"
 
 #define VERSION "0.1.0"
 #define DEFAULT_RAM (512ull << 20)
@@ -22,7 +23,7 @@
 enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE,
-	OPT_QUIET, OPT_HELP, OPT_VERSION,
+	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -44,6 +45,9 @@ static const struct option options[] = {
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "trace-insn", required_argument, NULL, OPT_TRACE_INSN },
+	{ "trace", required_argument, NULL, OPT_TRACE },
+	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
+	{ "exit-stats", no_argument, NULL, OPT_EXIT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -81,6 +85,12 @@ static const char usage[] =
 "  --profile FILE      where the guest's cycles go: RIP every 10007 cycles, as lines `count mode address`, at the end\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
+"\n"
+"For authors of hypervisors\n"
+"  --trace FILE        VM exits and entries, with reason, qualification, guest RIP and cost: lines of text (-: stdout),\n"
+"                      or trace events for Perfetto and other timeline viewers if FILE ends in .json\n"
+"  --trace-events LIST only these, of exits,injections,irq,pf\n"
+"  --exit-stats        a table of VM exits by reason on stderr at the end\n"
 "\n"
 "Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not\n"
 "implemented; 72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
@@ -173,6 +183,13 @@ static int set_costs(struct machine_config *cfg, const char *arg)
 	return -1;
 }
 
+static int set_trace_events(struct machine_config *cfg, const char *arg)
+{
+	if (!trace_parse_events(arg, &cfg->trace_events))
+		return fail("--trace-events %s: not a list of exits, injections, irq, pf", arg);
+	return -1;
+}
+
 static int set_option(struct machine_config *cfg, int id, const char *arg)
 {
 	switch ((enum option_id)id) {
@@ -194,6 +211,9 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_TRACE_INSN: return set_u64(&cfg->trace_from, "--trace-insn", arg, 1000);
 	case OPT_PROFILE: cfg->profile = arg; return -1;
 	case OPT_QUIET: cfg->quiet = true; return -1;
+	case OPT_TRACE: cfg->trace_file = arg; return -1;
+	case OPT_TRACE_EVENTS: return set_trace_events(cfg, arg);
+	case OPT_EXIT_STATS: cfg->exit_stats = true; return -1;
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
 	}
@@ -210,6 +230,8 @@ static int check_together(const struct machine_config *cfg)
 		return fail("--resume: excludes --initrd and --append");
 	if (cfg->snapshot_exit && !cfg->snapshot_to)
 		return fail("--snapshot-exit: needs --snapshot-to");
+	if (cfg->trace_events && !cfg->trace_file)
+		return fail("--trace-events: needs --trace");
 	if (strcmp(cfg->serial[0], "stdio") == 0 && strcmp(cfg->serial[1], "stdio") == 0)
 		return fail("--serial2 stdio: the first port has it already");
 	return -1;

@@ -24,6 +24,9 @@ struct machine_config {
 	u64 max_cycles;      /* 0: no limit; else stops with status 124 */
 	u64 epoch;           /* seconds since 1970 that the RTC starts with: fixed by default, for determinism */
 	bool quiet;
+	const char *trace_file; /* file for --trace */
+	unsigned trace_events;  /* TRACE_* of machine/debug/trace.h; 0: all */
+	bool exit_stats;        /* print exits by reason at the end */
 	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };
 

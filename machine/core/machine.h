@@ -35,6 +35,7 @@ enum counter {
 struct cpu;
 struct devices; /* machine/dev/dev.h */
 struct oracle;  /* machine/oracle/oracle.h */
+struct tracer;  /* machine/debug/trace.h */
 
 struct machine {
 	struct bus bus;
@@ -45,6 +46,7 @@ struct machine {
 	struct cpu *running; /* the one whose time machine_now() is; NULL between the quanta of several CPUs */
 	struct devices *dev;
 	struct oracle *oracle;
+	struct tracer *tracer; /* --trace, --exit-stats; NULL: off */
 	u64 stat[STAT_COUNT];
 	u64 exits[EXIT_REASON_SLOTS]; /* VM exits by basic reason */
 	u64 exit_cycles[EXIT_REASON_SLOTS]; /* virtual cycles from exit to the next entry, by reason */

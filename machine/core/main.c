@@ -6,6 +6,7 @@
 #include "machine/core/machine.h"
 #include "machine/core/profile.h"
 #include "machine/core/stats.h"
+#include "machine/debug/trace.h"
 #include "machine/dev/dev.h"
 
 int main(int argc, char **argv)
@@ -25,6 +26,8 @@ int main(int argc, char **argv)
 	dev_close(&machine);
 	if (!cfg.quiet || (status != STATUS_OK && !(status & 1)))
 		fprintf(stderr, "ooh-machine: %s (status %d)\n", machine.stop_reason, status);
+	if (!trace_close(&machine))
+		return STATUS_ENVIRONMENT;
 	if (cfg.profile && !profile_write(cfg.profile))
 		return STATUS_ENVIRONMENT;
 	if (cfg.stats && !stats_write(&machine, cfg.stats))

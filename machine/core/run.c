@@ -14,6 +14,7 @@
 #include "machine/core/smp.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
+#include "machine/debug/trace.h"
 #include "machine/dev/dev.h"
 #include "machine/oracle/oracle.h"
 
@@ -88,7 +89,8 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 		return STATUS_ENVIRONMENT;
 	for (unsigned i = 0; i < m->ncpus; i++)
 		cpu_reset(m->cpu[i]);
-	return start_guest(m, cfg);
+	status = start_guest(m, cfg);
+	return status ? status : trace_open(m, cfg);
 }
 
 static u64 next_limit(const struct machine *m, u64 now)

@@ -6,6 +6,7 @@
 #include "arch/x86.h"
 #include "arch/paging.h"
 #include "machine/cpu/sys/sys.h"
+#include "machine/debug/trace.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/caps.h"
 #include "machine/vmx/entry.h"
@@ -144,6 +145,7 @@ static void account(struct cpu *c)
 	if (c->vmx.timed_exit)
 		c->m->exit_cycles[c->vmx.exit_reason] += cpu_now(c) - c->vmx.exit_at;
 	c->vmx.timed_exit = false;
+	trace_entry(c);
 }
 
 _Noreturn void vmx_enter(struct cpu *c, bool launch)

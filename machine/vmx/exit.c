@@ -7,6 +7,7 @@
 #include "arch/paging.h"
 #include "arch/x86.h"
 #include "machine/cpu/sys/sys.h"
+#include "machine/debug/trace.h"
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
 #include "machine/vmx/layout.h"
@@ -251,6 +252,7 @@ void vmx_exit_commit(struct cpu *c, const struct vmexit *x)
 	bool vnmis = vmx_pin(c, PIN_VIRTUAL_NMIS);
 
 	account(c, x);
+	trace_exit(c, x->reason, x->qual);
 	record(c, x);
 	save_state(c, x->rf);
 	vmx_timer_stop(c);
@@ -285,6 +287,7 @@ _Noreturn void vmx_entry_failure(struct cpu *c, unsigned reason, u64 qual)
 	VMCS(c, EXIT_REASON) = reason | EXIT_REASON_ENTRY_FAILURE;
 	VMCS(c, EXIT_QUALIFICATION) = qual;
 	account(c, &(struct vmexit){ .reason = reason });
+	trace_exit(c, reason | EXIT_REASON_ENTRY_FAILURE, qual);
 	load_host_state(c);
 	c->nmi_blocked = blocked;
 	cpu_unwind(c, UNWIND_RESUME);

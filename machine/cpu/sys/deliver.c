@@ -4,6 +4,7 @@
  * comes before the first change of state; a fault inside unwinds to the run loop and comes back here as a nested event.
  */
 #include "machine/cpu/sys/priv.h"
+#include "machine/debug/trace.h"
 #include "machine/vmx/vmx.h"
 
 /* A gate of the IDT with the code that it leads to. */
@@ -315,6 +316,7 @@ static void deliver(struct cpu *c, const struct event *e, bool injected)
 {
 	c->delivering = *e;
 	c->is_delivering = true;
+	trace_event(c, e, injected);
 	count(c, e);
 	if (!(c->cr0 & CR0_PE))
 		deliver_real(c, e);
