@@ -119,6 +119,7 @@ struct cpu {
 	struct event delivering;
 	bool is_delivering;
 	bool single;        /* next block is one instruction */
+	u8 dbg_hits;        /* data and I/O breakpoints that the running instruction met: DR6 bits (sys/debug.c) */
 	bool trace;         /* print every instruction on stderr before it runs */
 	u8 code_key;        /* what decoding depends on: KEY_* in block.h */
 	u32 unretired;      /* instructions of the running block not executed yet (set by cpu_sync) */

@@ -157,18 +157,25 @@ static void enter(struct cpu *c, struct block *b)
 static void run_single(struct cpu *c)
 {
 	bool trap = c->eflags & EFLAGS_TF;
+	bool breakpoints = sys_breakpoints(c), repeats;
 	u8 shadow = c->inhibit;
+	u64 rip = c->rip;
 	struct block *b;
 
 	if (c->trace)
 		trace_insn(c);
+	if (breakpoints)
+		sys_break_before(c);
 	b = block_find(c, true);
+	repeats = b->ops[0].flags & (OP_REP | OP_REPNE);
 	c->single = false;
 	c->pending |= PEND_LEAVE;
 	enter(c, b);
 	c->pending &= ~PEND_LEAVE;
 	if (c->inhibit == shadow)
 		c->inhibit = 0;
+	if (breakpoints)
+		sys_break_after(c, repeats && c->rip == rip);
 	if (trap) {
 		c->pending |= PEND_TRAP;
 		c->pending_dbg |= DR6_BS;
@@ -177,7 +184,7 @@ static void run_single(struct cpu *c)
 
 static bool must_run_single(const struct cpu *c)
 {
-	return c->single || c->inhibit || c->trace || (c->eflags & EFLAGS_TF);
+	return c->single || c->inhibit || c->trace || (c->eflags & EFLAGS_TF) || sys_breakpoints(c);
 }
 
 static void run_block(struct cpu *c)
@@ -203,6 +210,7 @@ static bool take_trap(struct cpu *c)
 		return false;
 	c->pending &= ~PEND_TRAP;
 	c->pending_dbg = 0;
+	c->activity = ACTIVE; /* a trap after HLT ends it */
 	deliver(c, &e);
 	return true;
 }
@@ -270,7 +278,7 @@ static bool take_events(struct cpu *c)
 		return take_sipi(c);
 	if (take_init(c))
 		return true;
-	if (c->activity == ACTIVE && take_trap(c))
+	if (c->activity <= HALTED && take_trap(c))
 		return true;
 	if (vmx_nonroot(c) && vmx_boundary(c, intr_open, nmi_open))
 		return true;

@@ -249,6 +249,14 @@ static void check_alignment(struct cpu *c, const struct op *o, u64 lin, unsigned
 	cpu_raise_err(c, o, VEC_AC, 0);
 }
 
+/* What every access by an instruction begins with. n: its bytes; size: what it should be aligned to. */
+static void begin_access(struct cpu *c, const struct op *o, u64 lin, unsigned n, unsigned size, enum mmu_access a)
+{
+	check_alignment(c, o, lin, size, a);
+	if (sys_breakpoints(c))
+		sys_break_data(c, lin, n, a == ACCESS_WRITE);
+}
+
 static bool is_extended_real(const struct op *o)
 {
 	return o && (o->mnem == ZYDIS_MNEMONIC_FLD || o->mnem == ZYDIS_MNEMONIC_FSTP || o->mnem == ZYDIS_MNEMONIC_FBLD ||
@@ -321,7 +329,7 @@ u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
-	check_alignment(c, o, lin, size, ACCESS_READ);
+	begin_access(c, o, lin, size, size, ACCESS_READ);
 	if (!quick_load(c, o, lin, &v, size, mode_now(c)))
 		load(c, o, lin, &v, size, ACCESS_READ, mode_now(c));
 	return v;
@@ -329,7 +337,7 @@ u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_st(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val)
 {
-	check_alignment(c, o, lin, size, ACCESS_WRITE);
+	begin_access(c, o, lin, size, size, ACCESS_WRITE);
 	if (!quick_store(c, o, lin, &val, size, mode_now(c)))
 		store(c, o, lin, &val, size, mode_now(c));
 }
@@ -338,7 +346,7 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
-	check_alignment(c, o, lin, size, ACCESS_WRITE);
+	begin_access(c, o, lin, size, size, ACCESS_WRITE);
 	load(c, o, lin, &v, size, ACCESS_WRITE, mode_now(c));
 	if (within_page(lin, size))
 		fast_fill(c, translate(c, o, lin, ACCESS_WRITE, mode_now(c)), mode_now(c));
@@ -347,14 +355,14 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n)
 {
-	check_alignment(c, o, lin, alignment_of(o, n), ACCESS_READ);
+	begin_access(c, o, lin, n, alignment_of(o, n), ACCESS_READ);
 	if (!quick_load(c, o, lin, buf, n, mode_now(c)))
 		load(c, o, lin, buf, n, ACCESS_READ, mode_now(c));
 }
 
 void mmu_st_buf(struct cpu *c, const struct op *o, u64 lin, const void *buf, unsigned n)
 {
-	check_alignment(c, o, lin, alignment_of(o, n), ACCESS_WRITE);
+	begin_access(c, o, lin, n, alignment_of(o, n), ACCESS_WRITE);
 	if (!quick_store(c, o, lin, buf, n, mode_now(c)))
 		store(c, o, lin, buf, n, mode_now(c));
 }
@@ -386,7 +394,7 @@ u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsi
 	const struct tlb_entry *e = translate(c, o, lin, a, mode_now(c));
 
 	*avail = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
-	return e->host ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
+	return e->host && !sys_breakpoints(c) ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
 }
 
 void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n)

@@ -9,6 +9,7 @@
 #include "arch/paging.h"
 #include "arch/x86.h"
 #include "machine/core/snapshot.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/mmu/format.h"
 #include "machine/mmu/state.h"
 
@@ -203,7 +204,7 @@ void mmu_update_mode(struct cpu *c)
 		c->mmu_mode = MMU_USER;
 	else
 		c->mmu_mode = ((c->cr4 & CR4_SMAP) && !(c->eflags & EFLAGS_AC)) ? MMU_SUPER : MMU_SUPER_AC;
-	c->tlb = s->align_check ? s->none : c->tlb_of[c->mmu_mode];
+	c->tlb = s->align_check || sys_breakpoints(c) ? s->none : c->tlb_of[c->mmu_mode];
 }
 
 /* Contexts are numbered anew, so that a machine goes on alike whether it saved a snapshot or resumed from it. */

@@ -241,14 +241,6 @@ static unsigned check_mov_dr(struct cpu *c, const struct op *o, unsigned dr, boo
 	return dr == 4 || dr == 5 ? dr + 2 : dr;
 }
 
-/* Breakpoints of the debug registers are not modelled: enabling one stops the machine rather than never hitting. */
-static void write_dr7(struct cpu *c, const struct op *o, u64 v)
-{
-	if (v & DR7_ENABLES)
-		machine_unimplemented(c, o, "hardware breakpoints (DR7 = %llx)", (unsigned long long)v);
-	c->dr[7] = (v & ~(DR7_FIXED0 | DR7_RTM)) | DR7_FIXED1;
-}
-
 const struct op *op_mov_to_dr(struct cpu *c, const struct op *o)
 {
 	u64 v = in_64bit(c) ? c->gpr[o->src] : (u32)c->gpr[o->src];
@@ -261,7 +253,7 @@ const struct op *op_mov_to_dr(struct cpu *c, const struct op *o)
 	if (dr == 6)
 		c->dr[6] = (v & DR6_WRITABLE) | DR6_INIT;
 	else if (dr == 7)
-		write_dr7(c, o, v);
+		sys_load_dr7(c, v);
 	else
 		c->dr[dr] = v;
 	return cr_done(c, o);

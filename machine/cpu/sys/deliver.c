@@ -312,8 +312,26 @@ static void count(struct cpu *c, const struct event *e)
 	cpu_charge(c, interrupt ? COST_INTERRUPT : COST_EXCEPTION);
 }
 
+/*
+ * Debug traps that MOV SS holds off while the next instruction raises an event: a single-step trap is lost; data
+ * breakpoints are reported with a #DB, after anything else.
+ */
+static void settle_held_traps(struct cpu *c, const struct event *e)
+{
+	if (c->inhibit != INHIBIT_MOVSS)
+		return;
+	c->pending_dbg &= ~DR6_BS;
+	if (e->vector == VEC_DB && (e->type == EV_HW_EXCEPTION || e->type == EV_PRIV_SW_EXCEPTION)) {
+		c->dr[6] |= c->pending_dbg & DR6_WRITABLE;
+		c->pending_dbg = 0;
+	}
+	if (!c->pending_dbg)
+		c->pending &= ~PEND_TRAP;
+}
+
 static void deliver(struct cpu *c, const struct event *e, bool injected)
 {
+	settle_held_traps(c, e);
 	c->delivering = *e;
 	c->is_delivering = true;
 	trace_event(c, e, injected);

@@ -27,6 +27,8 @@ static void check_port(struct cpu *c, const struct op *o, u16 port, unsigned siz
 
 	if (!free && !bitmap_permits(c, o, port, size))
 		raise_gp0(c, o);
+	if (sys_breakpoints(c))
+		sys_break_io(c, port, size);
 }
 
 /* aux: the port is op.imm, not DX. */

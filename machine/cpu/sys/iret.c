@@ -27,6 +27,8 @@ static u64 iret_flags(const struct cpu *c, const struct op *o, u64 image)
 		mask |= EFLAGS_IF;
 	if (!c->cpl)
 		mask |= EFLAGS_IOPL;
+	if (sys_breakpoints(c))
+		mask |= EFLAGS_RF; /* otherwise nothing can tell whether it was set */
 	if (o->size == 2)
 		mask &= 0xffff;
 	return (cpu_rflags(c) & ~(mask | EFLAGS_RF)) | (image & mask);

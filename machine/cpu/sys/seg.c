@@ -148,7 +148,9 @@ void seg_drop_privileged(struct cpu *c, unsigned new_cpl)
 		struct segment *s = &c->seg[data[i]];
 		bool conforming = (s->ar & (SEG_TYPE_CODE | SEG_TYPE_C)) == (SEG_TYPE_CODE | SEG_TYPE_C);
 
-		if (!(s->ar & SEG_UNUSABLE) && !conforming && bits(s->ar, 6, 5) < new_cpl)
-			*s = (struct segment){ .ar = SEG_UNUSABLE };
+		if (!(s->ar & SEG_UNUSABLE) && !conforming && bits(s->ar, 6, 5) < new_cpl) {
+			s->sel = 0; /* the base stays: 64-bit mode uses that of FS and GS */
+			s->ar = SEG_UNUSABLE;
+		}
 	}
 }

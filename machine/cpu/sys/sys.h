@@ -51,6 +51,21 @@ bool cpuid_has(const struct cpu *c, enum cpu_feature f);
  */
 
 /*
+ * Breakpoints of the debug registers. While one is enabled, the run loop runs single instructions, each between
+ * sys_break_before (which may raise #DB) and sys_break_after, and the MMU reports every access of data.
+ */
+static inline bool sys_breakpoints(const struct cpu *c)
+{
+	return unlikely(c->dr[7] & DR7_ENABLES);
+}
+void sys_break_before(struct cpu *c);
+void sys_break_after(struct cpu *c, bool repeats);
+void sys_break_data(struct cpu *c, u64 lin, unsigned n, bool write);
+void sys_break_io(struct cpu *c, u16 port, unsigned n);
+/* DR7 as MOV and VM entries load it: reserved bits are made what they are, the MMU learns of it. */
+void sys_load_dr7(struct cpu *c, u64 v);
+
+/*
  * VM-entry event injection: delivers without looking at the exception bitmap, leaving CR2, DR6 and the pushed RF as
  * they are (SDM 3C "Vectored-Event Injection"). A fault inside unwinds with c->delivering set, as for any event.
  */

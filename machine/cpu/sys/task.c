@@ -212,7 +212,7 @@ void task_switch(struct cpu *c, const struct op *o, const struct task *t)
 	c->tr = desc_segment(&d, t->sel);
 	c->tr.ar |= 2;
 	load_registers(c, &n, nests ? n.flags | (u32)EFLAGS_NT : n.flags);
-	c->dr[7] &= ~0x55ull; /* local enables */
+	sys_load_dr7(c, c->dr[7] & ~0x55ull); /* no local enables */
 	cpu_charge(c, COST_TASK_SWITCH);
 	if (!in_v86(c))
 		load_segments(c, &n);

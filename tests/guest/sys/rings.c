@@ -148,13 +148,13 @@ static void test_syscall(void)
 	expect(user(user_syscall, SEL_UCODE64), VEC_UD, 0, "SYSCALL with SCE = 0");
 	wrmsr(IA32_EFER, rdmsr(IA32_EFER) | EFER_SCE);
 	try_rcx = USER(user_segs);
-	expect(TRY("mov $0x202, %%r11d; push %%rcx; popq %%rcx; mov %0, %%rsp; sysretq", "r"(USER_TOP)), VEC_BP, 0,
+	expect(TRY("mov $0x202, %%r11d; mov %[top], %%rsp; sysretq", [top] "r"(USER_TOP)), VEC_BP, 0,
 	       "SYSRET");
 	check_eq(trap.f.cs, SEL_UCODE64, "CS of 64-bit SYSRET");
 	check_eq(trap.f.ss, SEL_UDATA, "SS of SYSRET");
 	check_eq(trap.f.rflags & EFLAGS_IF, EFLAGS_IF, "flags by R11");
 	try_rcx = USER(user32_int3);
-	expect(TRY("mov $0x2, %%r11d; mov %0, %%rsp; sysretl", "r"(USER_TOP)), VEC_BP, 0, "32-bit SYSRET");
+	expect(TRY("mov $0x2, %%r11d; mov %[top], %%rsp; sysretl", [top] "r"(USER_TOP)), VEC_BP, 0, "32-bit SYSRET");
 	check_eq(trap.f.cs, SEL_UCODE32, "CS of 32-bit SYSRET");
 }
 

@@ -6,6 +6,7 @@
 
 #include "arch/msrs.h"
 #include "machine/core/smp.h"
+#include "machine/cpu/sys/sys.h"
 #include "harness.h"
 
 struct env env;
@@ -26,6 +27,14 @@ void cpu_unwind(struct cpu *c, enum unwind how)
 	(void)c;
 	assert_int_equal(how, UNWIND_SINGLE);
 	back(SINGLE);
+}
+
+/* No test enables a breakpoint of the debug registers. */
+void sys_break_data(struct cpu *c, u64 lin, unsigned n, bool write)
+{
+	(void)c;
+	(void)write;
+	fail_msg("breakpoint asked for %u bytes at %llx", n, (unsigned long long)lin);
 }
 
 /* One CPU: it is always its turn. */
