@@ -145,10 +145,10 @@ static bool injects_error(const struct cpu *c)
 	return VMCS(c, ENTRY_INTR_INFO) & INTR_INFO_ERROR_VALID;
 }
 
-/* Type 1 is reserved; type 7 needs "monitor trap flag", which this CPU does not have. */
+/* Type 1 is reserved; type 7 goes with "monitor trap flag", which this CPU has. */
 static bool inject_known_type(const struct cpu *c, unsigned arg)
 {
-	return !injects(c) || (inject_type(c) != 1 && inject_type(c) != INTR_TYPE_OTHER);
+	return !injects(c) || inject_type(c) != 1;
 }
 
 static bool inject_vector_fits(const struct cpu *c, unsigned arg)
@@ -159,6 +159,8 @@ static bool inject_vector_fits(const struct cpu *c, unsigned arg)
 		return inject_vector(c) == VEC_NMI;
 	if (inject_type(c) == INTR_TYPE_HW_EXCEPTION)
 		return inject_vector(c) < 32;
+	if (inject_type(c) == INTR_TYPE_OTHER)
+		return inject_vector(c) == 0;
 	return true;
 }
 

@@ -194,7 +194,7 @@ static bool activity_event(const struct cpu *c, unsigned arg)
 
 	if (VMCS(c, GUEST_ACTIVITY) != ACTIVITY_HLT || !(info & INTR_INFO_VALID))
 		return true;
-	if (injects(c, INTR_TYPE_EXTERNAL) || injects(c, INTR_TYPE_NMI))
+	if (injects(c, INTR_TYPE_EXTERNAL) || injects(c, INTR_TYPE_NMI) || injects(c, INTR_TYPE_OTHER))
 		return true;
 	return injects(c, INTR_TYPE_HW_EXCEPTION) && (vector == VEC_DB || vector == VEC_MC);
 }

@@ -22,11 +22,13 @@ static void load_control_registers(struct cpu *c)
 	c->cr0 = (VMCS(c, GUEST_CR0) & ~CR0_KEPT) | (c->cr0 & CR0_KEPT);
 	c->cr3 = VMCS(c, GUEST_CR3);
 	c->cr4 = VMCS(c, GUEST_CR4);
+}
+
+static void load_debug_controls(struct cpu *c)
+{
 	if (!vmx_entry_ctl(c, VMENTRY_LOAD_DEBUG_CONTROLS))
 		return;
-	if (VMCS(c, GUEST_DR7) & DR7_ENABLES)
-		machine_unimplemented(c, NULL, "hardware breakpoints (guest DR7 = %llx)", (unsigned long long)VMCS(c, GUEST_DR7));
-	c->dr[7] = (VMCS(c, GUEST_DR7) & ~(DR7_FIXED0 | DR7_RTM)) | DR7_FIXED1;
+	sys_load_dr7(c, VMCS(c, GUEST_DR7));
 	c->debugctl = VMCS(c, GUEST_IA32_DEBUGCTL);
 }
 
@@ -94,7 +96,8 @@ static void load_pending_debug(struct cpu *c)
 
 static void load_activity(struct cpu *c)
 {
-	bool wakes = VMCS(c, ENTRY_INTR_INFO) & INTR_INFO_VALID;
+	u64 info = VMCS(c, ENTRY_INTR_INFO);
+	bool wakes = (info & INTR_INFO_VALID) && bits(info, 10, 8) != INTR_TYPE_OTHER;
 
 	c->activity = ACTIVE;
 	if (VMCS(c, GUEST_ACTIVITY) != ACTIVITY_HLT || wakes)
@@ -131,6 +134,7 @@ void vmx_load_guest_state(struct cpu *c)
 	cpu_update_code_mode(c);
 	c->cpl = (u8)bits(c->seg[SS].ar, 6, 5);
 	mmu_update_mode(c);
+	load_debug_controls(c);
 	if (c->vmx.vpid == 0)
 		mmu_flush_vpid0(c);
 	load_interruptibility(c);
@@ -171,7 +175,22 @@ _Noreturn void vmx_enter(struct cpu *c, bool launch)
 	cpu_unwind(c, UNWIND_RESUME);
 }
 
-/* 27.6.1 "Vectored-Event Injection" */
+/*
+ * SDM 3C "Monitor Trap Flag" (26.5.2): pending at once after an injected event's delivery, else after one
+ * instruction.
+ */
+static void arm_mtf(struct cpu *c)
+{
+	u64 info = VMCS(c, ENTRY_INTR_INFO);
+
+	c->vmx.mtf = MTF_OFF;
+	if ((info & INTR_INFO_VALID) && bits(info, 10, 8) == INTR_TYPE_OTHER)
+		c->vmx.mtf = MTF_PENDING;
+	else if (vmx_proc(c, PROC_MONITOR_TRAP_FLAG))
+		c->vmx.mtf = info & INTR_INFO_VALID ? MTF_PENDING : MTF_AFTER_INSTRUCTION;
+}
+
+/* 27.6.1 "Vectored-Event Injection"; 27.6.2 "Injection of Pending MTF VM Exits": type 7 delivers nothing. */
 void vmx_inject(struct cpu *c)
 {
 	u32 info = (u32)VMCS(c, ENTRY_INTR_INFO);
@@ -183,7 +202,8 @@ void vmx_inject(struct cpu *c)
 		.insn_len = (u8)VMCS(c, ENTRY_INSTRUCTION_LENGTH),
 	};
 
-	if (!(info & INTR_INFO_VALID))
+	arm_mtf(c);
+	if (!(info & INTR_INFO_VALID) || bits(info, 10, 8) == INTR_TYPE_OTHER)
 		return;
 	if (e.type == EV_NMI && vmx_pin(c, PIN_VIRTUAL_NMIS))
 		c->vmx.vnmi_blocked = true;

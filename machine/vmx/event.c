@@ -150,7 +150,17 @@ static bool boundary_concerns(const struct cpu *c)
 /* Windows need a look at every boundary, an expired timer until it has exited. */
 static bool boundary_stays_interested(const struct cpu *c)
 {
-	return c->vmx.timer_expired || vmx_proc(c, PROC_INTR_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING);
+	return c->vmx.mtf || c->vmx.timer_expired || vmx_proc(c, PROC_INTR_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING);
+}
+
+/* True if the exit is due now; else the next instruction is to run alone. */
+static bool mtf_due(struct cpu *c)
+{
+	if (c->vmx.mtf == MTF_PENDING)
+		return true;
+	c->vmx.mtf = MTF_PENDING;
+	c->single = true;
+	return false;
 }
 
 /* In the order of SDM 3A table 6-2 and SDM 3C 26.2. */
@@ -162,6 +172,8 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return false;
 	if (c->pending & PEND_INIT)
 		return exit_init(c);
+	if (c->vmx.mtf && mtf_due(c))
+		return exit_now(c, &(struct vmexit){ .reason = EXIT_MONITOR_TRAP_FLAG });
 	if (c->vmx.timer_expired)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_PREEMPTION_TIMER });
 	if (vmx_proc(c, PROC_NMI_WINDOW_EXITING) && !c->vmx.vnmi_blocked && !shadow_movss)

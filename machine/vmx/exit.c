@@ -174,7 +174,6 @@ static void load_host_registers(struct cpu *c)
 	c->cr0 = (VMCS(c, HOST_CR0) & ~CR0_KEPT) | (c->cr0 & CR0_KEPT);
 	c->cr3 = VMCS(c, HOST_CR3);
 	c->cr4 = host64 ? VMCS(c, HOST_CR4) | CR4_PAE : VMCS(c, HOST_CR4) & ~(u64)CR4_PCIDE;
-	c->dr[7] = DR7_INIT;
 	c->debugctl = 0;
 	c->sysenter_cs = VMCS(c, HOST_IA32_SYSENTER_CS);
 	c->sysenter_esp = VMCS(c, HOST_IA32_SYSENTER_ESP);
@@ -209,12 +208,14 @@ static void load_host_state(struct cpu *c)
 	c->activity = ACTIVE;
 	c->inhibit = 0;
 	c->pending_dbg = 0;
+	c->vmx.mtf = MTF_OFF;
 	c->pending &= ~(u32)(PEND_TRAP | PEND_VMX);
 	c->is_delivering = false;
 	cpu_set_rflags(c, EFLAGS_ONE);
 	cpu_update_code_mode(c);
 	c->cpl = 0;
 	mmu_update_mode(c);
+	sys_load_dr7(c, DR7_INIT);
 	if (!own_tlb)
 		mmu_flush_vpid0(c);
 	load_host_pdptes(c);

@@ -247,9 +247,14 @@ void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write)
 		vmx_exit_instruction(c, o, write ? EXIT_WRMSR : EXIT_RDMSR, 0, 0);
 }
 
+/* SDM 3C "Time-Stamp Counter Offset and Multiplier" (25.6.5): a multiplier of 2^48 is 1. */
 u64 vmx_tsc(struct cpu *c, u64 tsc)
 {
-	return vmx_nonroot(c) && vmx_proc(c, PROC_TSC_OFFSETTING) ? tsc + VMCS(c, TSC_OFFSET) : tsc;
+	if (!vmx_nonroot(c) || !vmx_proc(c, PROC_TSC_OFFSETTING))
+		return tsc;
+	if (vmx_proc2(c, PROC2_TSC_SCALING))
+		tsc = (u64)((unsigned __int128)tsc * VMCS(c, TSC_MULTIPLIER) >> 48);
+	return tsc + VMCS(c, TSC_OFFSET);
 }
 
 bool vmx_unrestricted(const struct cpu *c)

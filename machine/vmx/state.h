@@ -8,6 +8,9 @@
 
 struct vmcs_cache; /* decoded current VMCS: machine/vmx/vmcs.h */
 
+/* "Monitor trap flag": an exit is pending at the boundary after one instruction, or at the next one. */
+enum vmx_mtf { MTF_OFF, MTF_AFTER_INSTRUCTION, MTF_PENDING };
+
 struct vmx_state {
 	bool on;       /* in VMX operation */
 	bool nonroot;  /* in VMX non-root operation */
@@ -24,6 +27,7 @@ struct vmx_state {
 	bool iret_unblocked; /* the IRET at iret_rip removed blocking by NMI: if it faults, the exit says so */
 	bool timer_on;       /* VMX-preemption timer is running */
 	bool timer_expired;
+	u8 mtf;        /* monitor trap flag: enum vmx_mtf */
 	u64 iret_rip;
 	u64 timer_end;       /* tick (TSC >> VMX_TIMER_SHIFT) at which the preemption timer reaches 0 */
 	struct timer timer;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/exit_reasons.h"
 #include "machine/core/snapshot.h"
 #include "machine/vmx/entry.h"
 #include "machine/vmx/vmcs.h"
@@ -41,10 +44,27 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.timed_exit", v->timed_exit);
 	snap_var(s, "vmx.vnmi_blocked", v->vnmi_blocked);
 	snap_var(s, "vmx.iret_unblocked", v->iret_unblocked);
+	snap_var(s, "vmx.mtf", v->mtf);
 	snap_var(s, "vmx.iret_rip", v->iret_rip);
 	snap_var(s, "vmx.timer_on", v->timer_on);
 	snap_var(s, "vmx.timer_expired", v->timer_expired);
 	snap_var(s, "vmx.timer_end", v->timer_end);
 	timer_snap(c->m, s, "vmx.timer", &v->timer);
 	snap_bytes(s, "vmx.vmcs", v->vmcs, sizeof(*v->vmcs));
+}
+
+void vmx_print(const struct cpu *c)
+{
+	if (!c->vmx.on)
+		return;
+	fprintf(stderr, "  vmxon %" PRIx64 ", vmcs %" PRIx64 ", eptp %" PRIx64 ", vpid %u\n", c->vmx.vmxon_ptr,
+		c->vmx.vmcs_ptr, c->vmx.eptp, c->vmx.vpid);
+	if (c->vmx.vmcs_ptr == VMX_NO_POINTER)
+		return;
+	fprintf(stderr, "  last exit %s%s, qualification %" PRIx64 ", interruption %" PRIx64 ", gpa %" PRIx64
+		", guest rip %" PRIx64 "\n", exit_reason_name((unsigned)(VMCS(c, EXIT_REASON) & EXIT_REASON_BASIC)),
+		VMCS(c, EXIT_REASON) & EXIT_REASON_ENTRY_FAILURE ? " (entry failed)" : "", VMCS(c, EXIT_QUALIFICATION),
+		VMCS(c, EXIT_INTR_INFO), VMCS(c, GUEST_PHYSICAL_ADDRESS), VMCS(c, GUEST_RIP));
+	if (c->vmx.failed_rule)
+		fprintf(stderr, "  last VM entry failed: %s\n", c->vmx.failed_rule);
 }

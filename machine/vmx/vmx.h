@@ -51,6 +51,14 @@ void vmx_task_switch(struct cpu *c, const struct op *o, u16 sel, unsigned source
  * external interrupts and NMIs that exit, MTF. Returns true if it exited (state changed; the run loop starts over).
  */
 bool vmx_boundary(struct cpu *c, bool intr_deliverable, bool nmi_deliverable);
+/*
+ * A monitor-trap-flag exit is due: it comes before debug traps, which stay pending. SDM 3A "Priority Among
+ * Concurrent Events".
+ */
+static inline bool vmx_mtf_due(const struct cpu *c)
+{
+	return unlikely(c->vmx.mtf == MTF_PENDING) && c->vmx.nonroot;
+}
 /* True if an external interrupt exits in non-root operation whatever EFLAGS.IF. */
 bool vmx_extint_exits(const struct cpu *c);
 /* Virtual NMIs and blocking by NMI: IRET in non-root operation. */
@@ -79,6 +87,11 @@ bool vmx_msr_read(struct cpu *c, u32 index, u64 *value);  /* capability MSRs; fa
 bool vmx_msr_write(struct cpu *c, u32 index, u64 value);
 bool vmx_cr_allowed(const struct cpu *c, unsigned cr, u64 value); /* fixed bits in VMX operation; CR4.VMXE */
 void vmx_reset(struct cpu *c);
+/*
+ * For dumps, on stderr: pointers, the last exit, and the rule that made the last VM entry fail. Nothing outside VMX
+ * operation.
+ */
+void vmx_print(const struct cpu *c);
 struct snap;
 void vmx_snap(struct cpu *c, struct snap *s);
 

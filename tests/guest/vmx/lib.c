@@ -97,7 +97,6 @@ _Noreturn void finish(unsigned bad)
 
 _Noreturn void unexpected(uint64_t vector, uint64_t error, uint64_t rip);
 void setup_tables(void);
-extern char handlers[];
 
 _Noreturn void unexpected(uint64_t vector, uint64_t error, uint64_t rip)
 {

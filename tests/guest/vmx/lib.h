@@ -33,6 +33,7 @@ int guest_run(bool launch);
 int launch_in_shadow(void);
 unsigned survive(void (*fn)(void));
 void load_gdt(void);
+extern char handlers[]; /* 16 bytes for each of 64 vectors */
 
 /* --- lib.c --- */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

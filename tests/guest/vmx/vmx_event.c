@@ -464,6 +464,43 @@ static void timer(void)
 	control_clear(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
 }
 
+/* --- the monitor trap flag --- */
+
+GUEST(g_steps, "nop; incl %ecx; xor %eax, %eax; hlt")
+
+static void trap_flag(void)
+{
+	const uint64_t at[] = { 1, 3, 5, 6 };
+
+	heading("monitor trap flag");
+	if (!control_set(VMCS_PROC_CONTROLS, PROC_MONITOR_TRAP_FLAG)) {
+		say("skip: none\n");
+		return;
+	}
+	guest_at(g_steps);
+	regs[REG_RCX] = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		expect_reason("one instruction", EXIT_MONITOR_TRAP_FLAG);
+		expect_field("one instruction", VMCS_GUEST_RIP, (uint64_t)g_steps + at[i]);
+	}
+	expect_field("after HLT", VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	check(regs[REG_RCX] == 1, "each once", "%lx", regs[REG_RCX]);
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RFLAGS, IF_ON);
+	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_EXTERNAL, 42));
+	expect_reason("after an injected interrupt", EXIT_MONITOR_TRAP_FLAG);
+	expect_field("at its handler", VMCS_GUEST_RIP, (uint64_t)handlers + 16 * 42);
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_TF);
+	expect_reason("before a single-step trap", EXIT_MONITOR_TRAP_FLAG);
+	expect_field("the trap stays pending", VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+	control_clear(VMCS_PROC_CONTROLS, PROC_MONITOR_TRAP_FLAG);
+	guest_at(g_nops);
+	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0));
+	expect_reason("injected", EXIT_MONITOR_TRAP_FLAG);
+	expect_field("injected", VMCS_GUEST_RIP, (uint64_t)g_nops);
+}
+
 /* --- pending debug exceptions --- */
 
 static void pending_debug(void)
@@ -495,6 +532,7 @@ int main(void)
 	nmis();
 	virtual_nmis();
 	timer();
+	trap_flag();
 	pending_debug();
 	return failures() != 0;
 }

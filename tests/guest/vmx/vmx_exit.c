@@ -445,6 +445,16 @@ static void tsc_offset(void)
 	after = tsc();
 	got = (uint32_t)regs[REG_RAX] | regs[REG_RDX] << 32;
 	check(got >= before + offset && got <= after + offset, "RDTSC with an offset", "%lx, between %lx and %lx", got, before, after);
+	if (control_set(VMCS_PROC2_CONTROLS, PROC2_TSC_SCALING)) {
+		vmwrite(VMCS_TSC_MULTIPLIER, 3ull << 46); /* three quarters */
+		before = tsc();
+		expect("RDTSC", g_rdtsc, RUNS_ON, 0, 0);
+		after = tsc();
+		got = (uint32_t)regs[REG_RAX] | regs[REG_RDX] << 32;
+		check(got >= before / 4 * 3 + offset && got <= after / 4 * 3 + 3 + offset, "RDTSC scaled", "%lx, between %lx and %lx",
+		      got, before / 4 * 3 + offset, after / 4 * 3 + offset);
+		control_clear(VMCS_PROC2_CONTROLS, PROC2_TSC_SCALING);
+	}
 	control_clear(VMCS_PROC_CONTROLS, PROC_TSC_OFFSETTING);
 	expect("RDTSC", g_rdtsc, RUNS_ON, 0, 0);
 	got = (uint32_t)regs[REG_RAX] | regs[REG_RDX] << 32;
