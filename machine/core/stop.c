@@ -6,6 +6,7 @@
 
 #include "machine/core/machine.h"
 #include "machine/cpu/cpu.h"
+#include "machine/vmx/vmx.h"
 
 void machine_stop(struct machine *m, int status, const char *reason)
 {
@@ -46,6 +47,7 @@ void machine_print_cpu(struct cpu *c)
 		c->cr0, c->cr2, c->cr3, c->cr4, c->efer);
 	for (unsigned i = 0; i < 16; i++)
 		fprintf(stderr, "%sr%-2u %016" PRIx64 "%s", i % 4 ? " " : "  ", i, c->gpr[i], i % 4 == 3 ? "\n" : "");
+	vmx_print(c);
 	fprintf(stderr, "  bytes");
 	print_code_bytes(c);
 	fputc('\n', stderr);
