@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line of the lab."""
 import argparse
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from .common import ENVIRONMENT, LAB, OK, USAGE, LabError
 def parser():
     p = argparse.ArgumentParser(prog="ooh lab", description="Experiments inside ooh-machine, an emulated PC with VT-x: no VT-x needed, nor root.",
                                 epilog="Exit codes: 0 success, 1 mismatch, 2 usage, 3 environment; track and run: the command's own.")
+    p.add_argument("--cpus", type=int, choices=range(1, 9), metavar="N",
+                   help="CPUs of the guest, 1 to 8 (default: OOH_LAB_CPUS, or 1)")
     sub = p.add_subparsers(dest="verb", required=True, metavar="VERB")
     t = sub.add_parser("track", help="run an installed program under tracking inside the machine")
     t.add_argument("--backend", default="pml", choices=["pml", "soft-dirty", "userfaultfd"])
@@ -51,6 +54,8 @@ def shell():
 
 def dispatch(args):
     LAB.mkdir(parents=True, exist_ok=True)
+    if args.cpus:
+        os.environ["OOH_LAB_CPUS"] = str(args.cpus)
     if args.verb == "track":
         if args.command[:1] == ["--"]:
             args.command = args.command[1:]

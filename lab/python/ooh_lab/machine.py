@@ -1,20 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Booting, snapshots and jobs."""
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from . import image
-from .common import BUILD, ENVIRONMENT, LAB, LabError, Stopwatch, progress
+from .common import BUILD, ENVIRONMENT, LAB, USAGE, LabError, Stopwatch, progress
 
 MACHINE = BUILD / "machine" / "ooh-machine"
 APPEND = "console=ttyS0 quiet panic=-1 tsc=reliable"
 RAM = "1G"
 
 
+def cpus():
+    """How many CPUs the guest has: OOH_LAB_CPUS, or one."""
+    text = os.environ.get("OOH_LAB_CPUS", "1")
+    if text not in tuple("12345678"):
+        raise LabError(f"{text}: not a number of CPUs from 1 to 8", USAGE)
+    return int(text)
+
+
+def place(name):
+    """A path in the lab's directory; guests with several CPUs have their own."""
+    return LAB / (name if cpus() == 1 else f"{name}-{cpus()}cpus")
+
+
 def argv_boot(vmlinuz, initrd, job, extra=()):
-    return [str(MACHINE), "--kernel", str(vmlinuz), "--initrd", str(initrd), "--append", f"{APPEND} oohjob={job}", "--ram", RAM, *extra]
+    return [str(MACHINE), "--kernel", str(vmlinuz), "--initrd", str(initrd), "--append", f"{APPEND} oohjob={job}", "--ram", RAM,
+            "--cpus", str(cpus()), *extra]
 
 
 def snapshot():
@@ -23,17 +38,17 @@ def snapshot():
         raise LabError(f"{MACHINE}: not built (run make first)")
     vmlinuz, initrd, mark = image.build()
     mark = f"{mark} {image.stamp([MACHINE])} {APPEND} {RAM}"
-    where = LAB / "snapshot"
-    stamp = LAB / "snapshot.stamp"
+    where = place("snapshot")
+    stamp = place("snapshot.stamp")
     if where.exists() and stamp.exists() and stamp.read_text() == mark:
         return where
     progress("booting Debian's kernel in the machine, once")
     watch = Stopwatch()
     shutil.rmtree(where, ignore_errors=True)
     stamp.unlink(missing_ok=True)
-    log = LAB / "boot.log"
+    log = place("boot.log")
     r = subprocess.run(argv_boot(vmlinuz, initrd, "snapshot", ["--serial", f"file:{log}", "--serial2", "null", "--snapshot-to",
-                                 str(where), "--snapshot-exit", "--stats", str(LAB / "boot.json")]), capture_output=True, text=True)
+                                 str(where), "--snapshot-exit", "--stats", str(place("boot.json"))]), capture_output=True, text=True)
     if r.returncode or not where.exists():
         raise LabError(f"the guest did not boot (status {r.returncode}: {(r.stderr.strip().splitlines() or ['no message'])[-1]}); its console: {log}")
     stamp.write_text(mark)
@@ -46,7 +61,7 @@ class Job:
 
     def __init__(self, name, script, where=None):
         self.name = name
-        self.dir = LAB / "jobs" / name
+        self.dir = place("jobs") / name
         self.dir.mkdir(parents=True, exist_ok=True)
         (self.dir / "job").write_text(script.rstrip("\n") + "\n__END__\n")
         self.output, self.console, self.stats = (self.dir / n for n in ("output", "console", "stats.json"))
