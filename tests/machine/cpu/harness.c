@@ -23,6 +23,13 @@ void __wrap_cpu_deliver(struct cpu *c, const struct event *e)
 	cpu_kick(c, PEND_STOP);
 }
 
+bool __wrap_dev_idle_wait(struct machine *m, u64 until)
+{
+	(void)m;
+	(void)until;
+	return true;
+}
+
 static void put64(unsigned at, uint64_t v)
 {
 	memcpy(machine.bus.ram + at, &v, 8);
@@ -36,14 +43,15 @@ static void make_tables(void)
 		put64(PD + 8 * i, (uint64_t)i << 21 | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_PS);
 }
 
-static void flat_segments(void)
+static void flat_segments(unsigned bits, unsigned cpl)
 {
-	const u32 common = DESC_P | DESC_S | DESC_G | SEG_TYPE_A;
+	const u32 common = DESC_P | DESC_S | DESC_G | SEG_TYPE_A | cpl << DESC_DPL_SHIFT;
 
 	for (unsigned i = 0; i < SREG_COUNT; i++)
-		cpu->seg[i] = (struct segment){ .limit = ~0u, .ar = common | DESC_DB | SEG_TYPE_W, .sel = 0x10 };
-	cpu->seg[CS].ar = common | DESC_L | SEG_TYPE_CODE | SEG_TYPE_R;
-	cpu->seg[CS].sel = 8;
+		cpu->seg[i] = (struct segment){ .limit = ~0u, .ar = common | DESC_DB | SEG_TYPE_W,
+						.sel = (u16)(0x10 | cpl) };
+	cpu->seg[CS].ar = common | (bits == 64 ? DESC_L : DESC_DB) | SEG_TYPE_CODE | SEG_TYPE_R;
+	cpu->seg[CS].sel = (u16)(8 | cpl);
 }
 
 static void create(void)
@@ -82,24 +90,39 @@ int harness_setup(void **state)
 	code_flush_all(cpu);
 	make_tables();
 	clear_state();
+	cpu->gpr[RSP] = STACK;
+	harness_mode(64, 0);
+	return 0;
+}
+
+static void protected_mode(unsigned bits, unsigned cpl)
+{
 	cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 	cpu->efer = EFER_LME | EFER_LMA | EFER_NXE;
 	cpu->cr3 = PML4;
-	cpu->gpr[RSP] = STACK;
-	flat_segments();
-	cpu_update_code_mode(cpu);
-	mmu_flush_all(cpu);
-	return 0;
+	flat_segments(bits, cpl);
 }
 
-void harness_real_mode(void)
+static void real_mode(void)
 {
 	cpu->cr0 = CR0_ET;
+	cpu->cr4 = 0;
 	cpu->efer = 0;
 	for (unsigned i = 0; i < SREG_COUNT; i++)
 		cpu->seg[i] = (struct segment){ .limit = 0xffff, .ar = DESC_P | DESC_S | SEG_TYPE_W | SEG_TYPE_A };
 	cpu->gpr[RSP] = 0x8000;
+}
+
+void harness_mode(unsigned bits, unsigned cpl)
+{
+	cpu->pending = cpu->inhibit = 0;
+	cpu->single = cpu->nmi_blocked = false;
+	cpu->activity = ACTIVE;
+	if (bits == 16)
+		real_mode();
+	else
+		protected_mode(bits, cpl);
 	cpu_update_code_mode(cpu);
 	mmu_flush_all(cpu);
 }

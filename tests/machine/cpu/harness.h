@@ -28,14 +28,18 @@ extern unsigned deliveries;
 
 /* The linker puts it in the place of cpu_deliver. */
 void __wrap_cpu_deliver(struct cpu *c, const struct event *e);
+/* The same for dev_idle_wait: HLT ends a run by its budget, no device will wake the CPU. */
+bool __wrap_dev_idle_wait(struct machine *m, u64 until);
 
 /*
  * 64-bit mode at CPL 0, the first 16 MiB mapped one to one; registers 0, RSP = STACK. Also a setup function of
  * cmocka.
  */
 int harness_setup(void **state);
-/* 16-bit real mode, CS = DS = ES = SS = 0. */
-void harness_real_mode(void);
+/*
+ * Segments and control registers for code of 64, 32 (under 64-bit paging: compatibility mode) or 16 bits (real mode).
+ */
+void harness_mode(unsigned bits, unsigned cpl);
 void harness_code(uint64_t at, const void *bytes, unsigned n);
 /* Runs for `cycles` of virtual time from rip, or until an event. Returns true if one was delivered. */
 bool harness_run(uint64_t rip, int64_t cycles);

@@ -224,7 +224,7 @@ static void rep_movs_backwards(void **state)
 static void code_segment_limit(void **state)
 {
 	(void)state;
-	harness_real_mode();
+	harness_mode(16, 0);
 	nops(0x1000, 64);
 	cpu->seg[CS].limit = 0x1010;
 	assert_true(harness_run(0x1000, 1000));
@@ -239,7 +239,7 @@ static void real_mode_basics(void **state)
 {
 	/* mov ax, 8000h; mov ss, ax … is the system room's: here stack, BCD and 16-bit addressing. */
 	(void)state;
-	harness_real_mode();
+	harness_mode(16, 0);
 	CODE_AT(0x1000, 0xb8, 0x79, 0x00, 0x04, 0x35, 0x27, 0x50, 0x5b, 0xbe, 0x00, 0x20, 0x89, 0x5c, 0x10, 0x0f, 0x0b);
 	assert_true(harness_run(0x1000, 1000)); /* 79 + 35 = 114 decimal */
 	assert_int_equal((u8)cpu->gpr[RBX], 0x14);
@@ -257,7 +257,7 @@ static void real_mode_basics(void **state)
 static void ip_wraps_in_direct_branches(void **state)
 {
 	(void)state;
-	harness_real_mode();
+	harness_mode(16, 0);
 	CODE_AT(0x10, 0xe9, 0xed, 0xff); /* jmp 0x0000 - a target below 0 wraps */
 	CODE_AT(0x0, 0xe9, 0xf0, 0xff);  /* jmp 0xfff3 */
 	CODE_AT(0xfff3, 0x0f, 0x0b);
