@@ -81,7 +81,7 @@ def table(rows):
 
 def costs():
     """Cycles of each event in the cost table that the machine ran with, from a job's --stats."""
-    stats = sorted((LAB / "jobs").glob("*/stats.json"))
+    stats = sorted(machine.place("jobs").glob("*/stats.json"))
     return {row["name"]: row["cycles"] for row in json.loads(stats[0].read_text())["costs"]["rows"]} if stats else {}
 
 
