@@ -23,7 +23,8 @@
 enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE,
-	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_HELP, OPT_VERSION,
+	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
+	OPT_DUMP_ON_EXIT, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -48,6 +49,9 @@ static const struct option options[] = {
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
 	{ "exit-stats", no_argument, NULL, OPT_EXIT_STATS },
+	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
+	{ "dump-on-exit", no_argument, NULL, OPT_DUMP_ON_EXIT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -91,6 +95,9 @@ static const char usage[] =
 "                      or trace events for Perfetto and other timeline viewers if FILE ends in .json\n"
 "  --trace-events LIST only these, of exits,injections,irq,pf\n"
 "  --exit-stats        a table of VM exits by reason on stderr at the end\n"
+"  --gdb WHERE         a debugger may connect to tcp:PORT (of this host only) or unix:PATH; see its `monitor help`\n"
+"  --gdb-wait          wait for it before the first instruction\n"
+"  --dump-on-exit      each processor's state and its current VMCS by name on stderr at the end\n"
 "\n"
 "Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not\n"
 "implemented; 72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
@@ -190,6 +197,17 @@ static int set_trace_events(struct machine_config *cfg, const char *arg)
 	return -1;
 }
 
+static int set_gdb(struct machine_config *cfg, const char *arg)
+{
+	u64 port;
+	bool tcp = strncmp(arg, "tcp:", 4) == 0 && parse_number(arg + 4, 0, &port) && port >= 1 && port <= 65535;
+
+	if (!tcp && (strncmp(arg, "unix:", 5) != 0 || !arg[5]))
+		return fail("--gdb %s: not tcp:PORT or unix:PATH", arg);
+	cfg->gdb = arg;
+	return -1;
+}
+
 static int set_option(struct machine_config *cfg, int id, const char *arg)
 {
 	switch ((enum option_id)id) {
@@ -214,6 +232,9 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_TRACE: cfg->trace_file = arg; return -1;
 	case OPT_TRACE_EVENTS: return set_trace_events(cfg, arg);
 	case OPT_EXIT_STATS: cfg->exit_stats = true; return -1;
+	case OPT_GDB: return set_gdb(cfg, arg);
+	case OPT_GDB_WAIT: cfg->gdb_wait = true; return -1;
+	case OPT_DUMP_ON_EXIT: cfg->dump_on_exit = true; return -1;
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
 	}
@@ -232,6 +253,8 @@ static int check_together(const struct machine_config *cfg)
 		return fail("--snapshot-exit: needs --snapshot-to");
 	if (cfg->trace_events && !cfg->trace_file)
 		return fail("--trace-events: needs --trace");
+	if (cfg->gdb_wait && !cfg->gdb)
+		return fail("--gdb-wait: needs --gdb");
 	if (strcmp(cfg->serial[0], "stdio") == 0 && strcmp(cfg->serial[1], "stdio") == 0)
 		return fail("--serial2 stdio: the first port has it already");
 	return -1;

@@ -27,6 +27,9 @@ struct machine_config {
 	const char *trace_file; /* file for --trace */
 	unsigned trace_events;  /* TRACE_* of machine/debug/trace.h; 0: all */
 	bool exit_stats;        /* print exits by reason at the end */
+	const char *gdb;        /* where the debugger connects: "tcp:PORT", "unix:PATH" */
+	bool gdb_wait;          /* do nothing before it has */
+	bool dump_on_exit;      /* print CPUs and current VMCSs at the end */
 	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };
 

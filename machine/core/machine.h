@@ -36,6 +36,8 @@ struct cpu;
 struct devices; /* machine/dev/dev.h */
 struct oracle;  /* machine/oracle/oracle.h */
 struct tracer;  /* machine/debug/trace.h */
+struct debug;   /* machine/debug/debug.h */
+struct watch_hooks; /* machine/debug/hooks.h */
 
 struct machine {
 	struct bus bus;
@@ -47,6 +49,8 @@ struct machine {
 	struct devices *dev;
 	struct oracle *oracle;
 	struct tracer *tracer; /* --trace, --exit-stats; NULL: off */
+	struct debug *debug;   /* --gdb, --dump-on-exit; NULL: off */
+	const struct watch_hooks *watch; /* NULL: nothing is watched */
 	u64 stat[STAT_COUNT];
 	u64 exits[EXIT_REASON_SLOTS]; /* VM exits by basic reason */
 	u64 exit_cycles[EXIT_REASON_SLOTS]; /* virtual cycles from exit to the next entry, by reason */

@@ -14,6 +14,7 @@
 #include "machine/core/smp.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
+#include "machine/debug/debug.h"
 #include "machine/debug/trace.h"
 #include "machine/dev/dev.h"
 #include "machine/oracle/oracle.h"
@@ -90,7 +91,9 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 	for (unsigned i = 0; i < m->ncpus; i++)
 		cpu_reset(m->cpu[i]);
 	status = start_guest(m, cfg);
-	return status ? status : trace_open(m, cfg);
+	if (!status)
+		status = trace_open(m, cfg);
+	return status ? status : debug_open(m, cfg);
 }
 
 static u64 next_limit(const struct machine *m, u64 now)
@@ -122,6 +125,7 @@ static void run_one(struct machine *m, struct cpu *c)
 	while (!m->stop) {
 		u64 now = cpu_now(c);
 
+		debug_boundary(m);
 		if (m->cfg->profile)
 			profile_sample(c);
 		clock_run_due(m, now);
@@ -131,7 +135,7 @@ static void run_one(struct machine *m, struct cpu *c)
 		}
 		clock_plan(c, next_limit(m, now));
 		c->trace = now >= m->cfg->trace_from;
-		cpu_run(c);
+		debug_run(c);
 		dev_poll(m);
 		if (m->snapshot_wanted)
 			machine_take_snapshot(m);
@@ -146,5 +150,6 @@ int machine_run(struct machine *m)
 		smp_run(m);
 	if (m->exit_status == STATUS_TRIPLE_FAULT && m->stopped_by)
 		machine_print_cpu(m->stopped_by);
+	debug_close(m);
 	return m->exit_status;
 }

@@ -5,6 +5,7 @@
 #include "machine/core/profile.h"
 #include "machine/core/run.h"
 #include "machine/core/snapshot.h"
+#include "machine/debug/debug.h"
 #include "machine/dev/dev.h"
 
 /* So often an instruction gives way at one place; then it goes on: its own fetch may cost what puts it ahead again. */
@@ -167,7 +168,7 @@ static void quantum(struct machine *m, struct cpu *c)
 	clock_plan(c, horizon(m, c));
 	c->trace = cpu_now(c) >= m->cfg->trace_from;
 	m->running = c;
-	cpu_run(c);
+	debug_run(c);
 	m->running = NULL;
 	c->retired += m->stat[STAT_INSNS] - insns;
 	if (m->stop && cpu_now(c) > m->clock.now)
@@ -197,6 +198,7 @@ void smp_run(struct machine *m)
 	while (!m->stop) {
 		struct cpu *c;
 
+		debug_boundary(m);
 		if (m->snapshot_wanted)
 			machine_take_snapshot(m);
 		c = slowest(m, NULL);

@@ -123,5 +123,10 @@ bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avai
 void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, char *out, size_t size);
 
 struct code_cache *code_cache_new(struct machine *m);
+/*
+ * Decodes all blocks with code at this offset of any page once more, in place: the debugger's breakpoints changed.
+ * To be called between blocks, or in a handler that uses nothing of its op afterwards but fn.
+ */
+void code_decode_again(struct machine *m, unsigned off);
 
 #endif

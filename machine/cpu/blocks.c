@@ -242,6 +242,36 @@ bool code_hits_running(struct cpu *c, const struct op *o, u64 frame, unsigned of
 	return block_overlaps(b, off, n);
 }
 
+/* In the mode that the block was decoded in, whatever mode the CPU is in now. */
+static void decode_again(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail)
+{
+	static const u8 sizes[] = { [KEY_SIZE16] = 16, [KEY_SIZE32] = 32, [KEY_SIZE64] = 64 };
+	u8 size = c->code_size, key = c->code_key;
+
+	c->code_size = sizes[b->key & 3];
+	c->code_key = b->key;
+	decode_block(c, b, bytes, avail);
+	c->code_size = size;
+	c->code_key = key;
+}
+
+void code_decode_again(struct machine *m, unsigned off)
+{
+	struct cpu *c = m->cpu[0];
+	struct code_cache *cc = c->code;
+
+	for (u64 f = 0; f < m->bus.ram_size >> PAGE_SHIFT; f++)
+		for (struct block *b = cc->frames[f].blocks; b; b = b->frame_next)
+			if (block_overlaps(b, off, 1))
+				decode_again(c, b, bus_ram(&m->bus, (hpa_t){ b->hpa }), PAGE_SIZE - (b->hpa & PAGE_OFFSET_MASK));
+	for (unsigned i = 0; i < CROSSING_SLOTS; i++) {
+		struct crossing *x = &cc->crossing[i];
+
+		if (x->block && (x->hpa & PAGE_OFFSET_MASK) == off)
+			decode_again(c, x->block, x->bytes, MAX_BYTES);
+	}
+}
+
 static u64 fetch_lin(const struct cpu *c)
 {
 	u64 lin = c->code_base + c->rip;

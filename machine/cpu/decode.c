@@ -6,6 +6,7 @@
 #include "machine/cpu/block.h"
 #include "machine/cpu/lower.h"
 #include "machine/cpu/sys/sys.h"
+#include "machine/debug/debug.h"
 #include "machine/vmx/vmx.h"
 
 static ZydisDecoder decoder[3]; /* by KEY_SIZE*: constant after the first use */
@@ -255,7 +256,7 @@ static void lower_bad(struct op *o, ZyanStatus status)
 		stop_at(o, op_undefined);
 }
 
-static void end_block(struct block *b, unsigned n)
+static void end_block(const struct machine *m, struct block *b, unsigned n)
 {
 	struct op *last = &b->ops[n - 1], *o = &b->ops[n];
 
@@ -263,7 +264,7 @@ static void end_block(struct block *b, unsigned n)
 	b->len = last->off + last->len;
 	b->cycles = last->cyc + last->cost;
 	if (last->flags & OP_END) {
-		if (n > 1 && (b->key & 3) == KEY_SIZE64)
+		if (n > 1 && (b->key & 3) == KEY_SIZE64 && !debug_breaks_at(m, b->hpa + last->off))
 			fuse_branch(last - 1);
 		return;
 	}
@@ -303,7 +304,9 @@ bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avai
 			break;
 	}
 	if (n)
-		end_block(b, n);
+		end_block(c->m, b, n);
+	if (n && unlikely(c->m->debug))
+		debug_decoded(c, b);
 	return n > 0;
 }
 

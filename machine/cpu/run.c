@@ -336,3 +336,16 @@ void cpu_run(struct cpu *c)
 		step(c);
 	c->pending &= ~PEND_STOP;
 }
+
+void cpu_step(struct cpu *c)
+{
+	int how = setjmp(c->unwind);
+
+	if (how) {
+		after_unwind(c, (enum unwind)how);
+	} else if (c->budget > 0 && !c->m->stop) {
+		c->single = true;
+		step(c);
+	}
+	c->pending &= ~PEND_STOP;
+}

@@ -10,6 +10,7 @@
 #include "machine/core/config.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
+#include "machine/debug/debug.h"
 #include "machine/dev/apic.h"
 #include "machine/dev/devices.h"
 
@@ -116,6 +117,7 @@ void dev_poll(struct machine *m)
 	for (unsigned i = 0; i < SERIALS; i++)
 		chardev_flush(&d->chardev[i]);
 	host_input(m, 0);
+	debug_poll(m);
 }
 
 /* The serial port whose input may end a wait, NULL if there is none. */

@@ -9,6 +9,7 @@
 #include "machine/core/smp.h"
 #include "machine/cpu/block.h"
 #include "machine/cpu/sys/sys.h"
+#include "machine/debug/hooks.h"
 #include "machine/mmu/fast.h"
 #include "machine/mmu/format.h"
 #include "machine/oracle/state.h"
@@ -329,6 +330,7 @@ u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
+	watch_access(c, o, lin, size, ACCESS_READ);
 	begin_access(c, o, lin, size, size, ACCESS_READ);
 	if (!quick_load(c, o, lin, &v, size, mode_now(c)))
 		load(c, o, lin, &v, size, ACCESS_READ, mode_now(c));
@@ -337,6 +339,7 @@ u64 mmu_ld(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_st(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val)
 {
+	watch_access(c, o, lin, size, ACCESS_WRITE);
 	begin_access(c, o, lin, size, size, ACCESS_WRITE);
 	if (!quick_store(c, o, lin, &val, size, mode_now(c)))
 		store(c, o, lin, &val, size, mode_now(c));
@@ -346,6 +349,7 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
+	watch_access(c, o, lin, size, ACCESS_READ);
 	begin_access(c, o, lin, size, size, ACCESS_WRITE);
 	load(c, o, lin, &v, size, ACCESS_WRITE, mode_now(c));
 	if (within_page(lin, size))
@@ -355,6 +359,7 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n)
 {
+	watch_access(c, o, lin, n, ACCESS_READ);
 	begin_access(c, o, lin, n, alignment_of(o, n), ACCESS_READ);
 	if (!quick_load(c, o, lin, buf, n, mode_now(c)))
 		load(c, o, lin, buf, n, ACCESS_READ, mode_now(c));
@@ -362,6 +367,7 @@ void mmu_ld_buf(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned 
 
 void mmu_st_buf(struct cpu *c, const struct op *o, u64 lin, const void *buf, unsigned n)
 {
+	watch_access(c, o, lin, n, ACCESS_WRITE);
 	begin_access(c, o, lin, n, alignment_of(o, n), ACCESS_WRITE);
 	if (!quick_store(c, o, lin, buf, n, mode_now(c)))
 		store(c, o, lin, buf, n, mode_now(c));
@@ -378,6 +384,7 @@ u64 mmu_ld_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 {
 	u64 v = 0;
 
+	watch_access(c, o, lin, size, ACCESS_READ);
 	if (!quick_load(c, o, lin, &v, size, system_mode(c)))
 		load(c, o, lin, &v, size, ACCESS_READ, system_mode(c));
 	return v;
@@ -385,6 +392,7 @@ u64 mmu_ld_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 
 void mmu_st_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 val)
 {
+	watch_access(c, o, lin, size, ACCESS_WRITE);
 	if (!quick_store(c, o, lin, &val, size, system_mode(c)))
 		store(c, o, lin, &val, size, system_mode(c));
 }
@@ -394,6 +402,8 @@ u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsi
 	const struct tlb_entry *e = translate(c, o, lin, a, mode_now(c));
 
 	*avail = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
+	if (watch_page(c, lin))
+		return NULL;
 	return e->host && !sys_breakpoints(c) ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
 }
 

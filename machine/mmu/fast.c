@@ -5,6 +5,8 @@
  * search.
  */
 #include "machine/mmu/fast.h"
+
+#include "machine/debug/hooks.h"
 #include "machine/oracle/state.h"
 
 #define HINT_NONE 0
@@ -48,7 +50,7 @@ void fast_fill(struct cpu *c, const struct tlb_entry *e, enum mmu_mode mode)
 	u64 tag = e->page | c->ctx, frame;
 	const u8 *need = s->need[mode], *forbid = s->forbid[mode];
 
-	if (!e->host)
+	if (!e->host || watch_page(c, e->page))
 		return;
 	t->tag_r = perm_ok(e->perm, need[ACCESS_READ], forbid[ACCESS_READ]) ? tag : ~0ull;
 	t->tag_x = perm_ok(e->perm, need[ACCESS_EXEC], forbid[ACCESS_EXEC]) ? tag : ~0ull;

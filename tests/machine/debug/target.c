@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Something to debug: root code that counts, and a guest under EPT that counts too and exits by CPUID and VMCALL. The
+ * names are what the tests set breakpoints and watchpoints on.
+ */
+#include "tests/guest/vmx/lib.h"
+
+#define ROUNDS 20
+
+volatile uint64_t root_count, guest_count, never_written;
+void root_step(uint64_t n);
+void guest_step(uint64_t n);
+
+__attribute__((noinline)) void root_step(uint64_t n)
+{
+	root_count = root_count + n;
+}
+
+__attribute__((noinline)) void guest_step(uint64_t n)
+{
+	guest_count = guest_count + n;
+}
+
+static void guest_main(void)
+{
+	for (uint64_t i = 1;; i++) {
+		uint32_t a = 0, c = 0;
+
+		guest_step(i);
+		asm volatile("cpuid" : "+a"(a), "+c"(c) : : "ebx", "edx");
+		asm volatile("vmcall");
+	}
+}
+
+int main(void)
+{
+	bool ok = vmx_start();
+
+	vmcs_fresh(guest_main);
+	vmwrite(VMCS_EPT_POINTER, ept_identity());
+	ok = ok && control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_EPT);
+	for (uint64_t i = 1; ok && i <= ROUNDS; i++) {
+		root_step(i);
+		for (unsigned n = 0; n < 2; n++) {
+			ok = ok && enter_guest() == 0;
+			guest_skip();
+		}
+	}
+	check(ok, "rounds", "VT-x does not work");
+	check(root_count == ROUNDS * (ROUNDS + 1) / 2, "root", "count %lu", root_count);
+	check(guest_count == ROUNDS * (ROUNDS + 1) / 2, "guest", "count %lu", guest_count);
+	return (int)failures();
+}
