@@ -127,6 +127,7 @@ static const struct rule injection_rules[] = {
 	  "inject #DE with error code" },
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_SW_EXCEPTION, VEC_BP, INTR_INFO_ERROR_VALID), BAD_CONTROL,
 	  "inject #BP with error code" },
+	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_OTHER, 1, 0), BAD_CONTROL, "inject type 7 with vector 1" },
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_EXTERNAL, 40, BIT(12)), BAD_CONTROL, "inject with bit 12" },
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_EXTERNAL, 40, BIT(30)), BAD_CONTROL, "inject with bit 30" },
 };
