@@ -131,7 +131,7 @@ struct ooh_tracker_create {
 #define OOH_IOC_START         _IO(OOH_IOC_MAGIC, 0x12)
 /* struct ooh_switch, no flags. Disarms and forgets all pages; ranges stay. EALREADY: is not started. */
 #define OOH_IOC_STOP          _IO(OOH_IOC_MAGIC, 0x13)
-/* struct ooh_collect. EINVAL: not started is ENOTCONN, a bad window or vector EINVAL. */
+/* struct ooh_collect. */
 #define OOH_IOC_COLLECT       _IO(OOH_IOC_MAGIC, 0x14)
 /* struct ooh_tracker_stats. Works on a revoked tracker and on one whose process is gone. */
 #define OOH_IOC_TRACKER_STATS _IO(OOH_IOC_MAGIC, 0x15)
@@ -170,14 +170,15 @@ struct ooh_region {
  * and the others are not touched, so windows can be collected one after another. When `vec` is full the walk stops at
  * walk_end, a region boundary, and what lies at or beyond walk_end stays as it was. vec may lie in tracked memory
  * (its pages are then dirty in the next round).
- * EFAULT: `vec` cannot be written; nothing is lost, the pages are reported again.
+ * EFAULT: `vec` cannot be written; nothing is lost, the pages are reported again. ENOMEM: nothing was reset.
+ * ENOTCONN: not started.
  */
 struct ooh_collect {
 	__u32 size;
 	__u32 flags;      /* in: OOH_COLLECT_PEEK. out: OOH_COLLECTED_* are in result */
 	__u64 start;
 	__u64 end;
-	/* user address of struct ooh_region[vec_len]; may be 0 when vec_len is 0: only pages are counted, implies PEEK */
+	/* user address of struct ooh_region[vec_len]; 0 with vec_len 0: only pages are counted, implies PEEK */
 	__u64 vec;
 	__u64 vec_len;    /* regions */
 	/* out */

@@ -2,14 +2,18 @@
 /*
  * How changes of mappings become known without looking for them.
  *
- *   notifier     what takes mappings away or replaces them (unmap, copy-on-write, reclaim, migration, huge-page split and collapse)
- *   ftrace       what installs mappings: handle_mm_fault, move_page_tables (mremap), mfill_atomic_install_pte (userfaultfd), do_set_pmd
- *                (huge pages of files), unuse_pte_range (swapoff). All run with the mm locked, so none is in flight during a round.
- *   kretprobes   what lets devices write to a page: try_grab_folio and try_grab_page with FOLL_WRITE. After they return, because the
- *                reference must be there before the tag is looked at (see ooh_check_pins()).
+ * The notifier tells what takes mappings away or replaces them: unmap, copy-on-write, reclaim, migration, huge-page
+ * split and collapse.
  *
- * The ftrace hooks are "permanent": while one is registered, kernel.ftrace_enabled cannot be cleared. They are there
- * only while a tracker is open (and a second longer).
+ * Ftrace hooks tell what installs mappings: handle_mm_fault, move_page_tables (mremap), mfill_atomic_install_pte
+ * (userfaultfd), do_set_pmd (huge pages of files), do_swap_page and unuse_pte_range (swap-in without a fault). All run
+ * with the mm locked, so none is in flight during a round.
+ *
+ * Return probes tell what lets devices write to a page: try_grab_folio and try_grab_page with FOLL_WRITE. After they
+ * return, because the reference must be there before the tag is looked at (see ooh_check_pins()).
+ *
+ * The ftrace hooks are "permanent": while one is registered, kernel.ftrace_enabled cannot be cleared. All are there
+ * only while a tracker is open, and a second longer.
  */
 #include <linux/file.h>
 #include <linux/ftrace.h>
@@ -145,7 +149,8 @@ static bool maybe_tracked(const struct vm_area_struct *vma)
  * One fault may install more than its page: a huge page when there is no table yet, or, reading a file, the pages
  * around it.
  */
-static void on_handle_mm_fault(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, struct ftrace_regs *fregs)
+static void on_handle_mm_fault(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			       struct ftrace_regs *fregs)
 {
 	struct vm_area_struct *vma = (void *)fregs->regs.di;
 	const unsigned long addr = fregs->regs.si, flags = fregs->regs.dx;
@@ -198,6 +203,16 @@ static void on_unuse_pte_range(unsigned long ip, unsigned long parent, struct ft
 		fault(vma, fregs->regs.dx, fregs->regs.cx, true);
 }
 
+/* (vmf): also called before a collapse, without a fault, for pages in swap. */
+static void on_do_swap_page(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	const struct vm_fault *vmf = (void *)fregs->regs.di;
+	const unsigned long addr = vmf->address & PAGE_MASK;
+
+	if (maybe_tracked(vmf->vma))
+		fault(vmf->vma, addr, addr + PAGE_SIZE, false);
+}
+
 static struct hook {
 	const char *name;
 	struct ftrace_ops ops;
@@ -206,6 +221,7 @@ static struct hook {
 	{ "handle_mm_fault", { .func = on_handle_mm_fault, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "move_page_tables", { .func = on_move_page_tables, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "mfill_atomic_install_pte", { .func = on_mfill_install, .flags = FTRACE_OPS_FL_PERMANENT } },
+	{ "do_swap_page", { .func = on_do_swap_page, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "do_set_pmd", { .func = on_do_set_pmd, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "unuse_pte_range", { .func = on_unuse_pte_range, .flags = FTRACE_OPS_FL_PERMANENT } },
 };

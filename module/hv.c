@@ -327,7 +327,7 @@ int ooh_drain(bool flush)
 	int err;
 
 	mutex_lock(&ooh_hv_mutex);
-	err = renew();
+	err = atomic_read(&ooh_started) ? renew() : -ENODEV;
 	if (err)
 		goto out;
 	on_each_cpu(drain_cpu, &d, 1);

@@ -11,7 +11,7 @@
  *   ooh_gate (rwsem)        read: calls on trackers; write: taking the hypervisor away
  *   tracker->mutex          calls on one tracker
  *   mm->mmap_lock (write)   of the tracked process: no fault, mmap or mremap is in flight
- *   ooh_hv_mutex            the ring, arming, tags: one at a time, so that a frame is not disarmed by one and armed by another
+ *   ooh_hv_mutex            the ring, arming, tags: so that a frame is not disarmed by one and armed by another
  *   frames_lock             tags, for hooks that read them
  *   tracker->pages.xa_lock  tracker->blocks.xa_lock  tracker->events    one at a time
  * The last two rows are spinlocks, and taken by hooks: in the middle of faults, of invalidations, and of page

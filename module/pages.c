@@ -250,6 +250,16 @@ static void blocks_cut(struct ooh_tracker *t, unsigned long lo, unsigned long hi
 }
 
 /*
+ * A table of small pages is being taken away whole: if that is to put a huge page in its place, pages will be there
+ * that nobody touched, and ready to be written.
+ */
+static bool may_fill_holes(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	return hi - lo == OOH_BLOCK_PAGES && IS_ALIGNED(lo, OOH_BLOCK_PAGES) &&
+	       !ooh_walk_huge_or_none(t->mm, lo << PAGE_SHIFT);
+}
+
+/*
  * The kernel is about to change mappings in [lo, hi); until ooh_pages_inval_end() it may be doing so. The sequence
  * number moves before the marks are set: an examiner that stored an entry before the marks is marked, one that stores
  * it after sees the number moved.
@@ -267,6 +277,8 @@ void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned lon
 	if (!READ_ONCE(t->started) || !ooh_ranges_overlap(t, lo, hi))
 		return;
 	t->stats.invalidations++;
+	if (may_fill_holes(t, lo, hi))
+		ooh_block_fault(t, lo);
 	if (!large)
 		ooh_pages_mark(t, lo, hi, E_INVAL, PG_CHECK);
 	if (!xa_empty(&t->blocks))

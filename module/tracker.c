@@ -110,11 +110,14 @@ static void poll_work(struct work_struct *work)
 {
 	if (!atomic_read(&nr_pollers))
 		return;
-	if (down_read_trylock(&ooh_gate)) {
-		if (atomic_read(&nr_pollers) && ooh_hv_is_active())
-			ooh_drain(false);
-		up_read(&ooh_gate);
+	if (!down_read_trylock(&ooh_gate))
+		goto again;
+	if (!ooh_hv_get()) {
+		ooh_drain(false);
+		ooh_hv_put();
 	}
+	up_read(&ooh_gate);
+again:
 	schedule_delayed_work(&poller, POLL_EVERY);
 }
 

@@ -120,7 +120,8 @@ int self_tracker(void *start, size_t bytes)
 	return t;
 }
 
-int collect(int t, struct ooh_collect *c, void *start, size_t bytes, struct ooh_region *vec, size_t len, uint32_t flags)
+int collect(int t, struct ooh_collect *c, void *start, size_t bytes, struct ooh_region *vec, size_t len,
+	    uint32_t flags)
 {
 	memset(c, 0, sizeof(*c));
 	c->size = sizeof(*c);
@@ -207,7 +208,8 @@ static void take_regions(struct area *a, const struct ooh_region *vec, size_t n)
 		CHECK(vec[i].categories && vec[i].start < vec[i].end);
 		CHECK(!i || vec[i].start >= vec[i - 1].end);
 		CHECK(vec[i].start >= (uintptr_t)a->start && vec[i].end <= (uintptr_t)a->start + a->pages * PG);
-		for (page = (vec[i].start - (uintptr_t)a->start) / PG; a->start + page * PG < (char *)vec[i].end; page++)
+		page = (vec[i].start - (uintptr_t)a->start) / PG;
+		for (; a->start + page * PG < (char *)vec[i].end; page++)
 			a->seen[page] |= vec[i].categories;
 	}
 }
@@ -292,16 +294,52 @@ void area_copy_dirty(struct area *a)
 	}
 }
 
-size_t area_differs(struct area *a, size_t *first)
+size_t area_differs(struct area *a)
 {
 	char now[PG];
 	bool mapped;
 	size_t i, n = 0;
 
 	for (i = 0; i < a->pages; i++)
-		if (page_changed(a, i, now, &mapped) && !n++)
-			*first = i;
+		if (page_changed(a, i, now, &mapped) && n++ < 8)
+			note("  page %zu: %s, starts with %#lx, the copy with %#lx", i, mapped ? "there" : "not there",
+			     *(unsigned long *)now, *(unsigned long *)(a->copy + i * PG));
 	return n;
+}
+
+char *area_over(struct area *a, char *p, size_t pages)
+{
+	area_init(a, self_tracker(p, pages * PG), getpid(), p, pages);
+	return p;
+}
+
+char *area_anon(struct area *a, size_t pages)
+{
+	char *p = map_anon(pages);
+
+	touch(p, pages);
+	return area_over(a, p, pages);
+}
+
+void area_idle(struct area *a, const char *what)
+{
+	area_round(a, "settling");
+	area_round(a, what);
+	CHECK(!a->dirty, "idle round after %s reported %u pages, the first categories %#x", what, a->dirty, a->seen[0]);
+}
+
+void area_written(const struct area *a, size_t first, size_t pages)
+{
+	const bool over = a->result & OOH_COLLECTED_OVERFLOW;
+	const uint32_t want = OOH_PAGE_WRITTEN | (over ? OOH_PAGE_OVERFLOW : 0);
+	size_t i;
+
+	for (i = 0; i < a->pages; i++) {
+		const bool in = i >= first && i < first + pages;
+
+		CHECK(!in || (a->seen[i] & want), "page %zu: categories %#x", i, a->seen[i]);
+		CHECK(in || over || !a->seen[i], "page %zu: categories %#x", i, a->seen[i]);
+	}
 }
 
 /* ---- this and that ---- */
@@ -356,14 +394,25 @@ bool put_file(const char *path, const char *value)
 	return ok;
 }
 
+void khugepaged(bool often)
+{
+	const char *dir = "/sys/kernel/mm/transparent_hugepage/khugepaged/";
+	char path[128];
+
+	snprintf(path, sizeof(path), "%sscan_sleep_millisecs", dir);
+	put_file(path, often ? "1" : "3600000");
+	snprintf(path, sizeof(path), "%spages_to_scan", dir);
+	put_file(path, often ? "65536" : "4096");
+}
+
 /* ---- the runner ---- */
 
 static const struct group {
 	const char *name;
 	const struct test *tests;
 } groups[] = {
-	{ "boundary", boundary_tests }, { "sound", sound_tests },   { "process", process_tests },
-	{ "race", race_tests },         { "double", double_tests },
+	{ "boundary", boundary_tests }, { "sound", sound_tests },   { "kernel", kernel_tests },
+	{ "process", process_tests },   { "race", race_tests },     { "double", double_tests },
 	{ "cost", cost_tests },
 };
 
@@ -414,8 +463,8 @@ static int run_all(char **argv)
 			rc = run_child(t);
 			bad += rc && rc != EXIT_SKIP;
 			skipped += rc == EXIT_SKIP;
-			printf("%sok %d - %s: %s%s\n", rc && rc != EXIT_SKIP ? "not " : "", ++n, groups[g].name, t->name,
-			       rc == EXIT_SKIP ? " # SKIP" : "");
+			printf("%sok %d - %s: %s%s\n", rc && rc != EXIT_SKIP ? "not " : "", ++n, groups[g].name,
+			       t->name, rc == EXIT_SKIP ? " # SKIP" : "");
 			fflush(stdout);
 		}
 	}
@@ -437,6 +486,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ooh-module-tests: cannot enable the hypervisor: %s\n", strerror(errno));
 		return 3;
 	}
+	khugepaged(false);
+	put_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 	rc = run_all(argv + 1);
 	if (rc == 2)
 		fprintf(stderr, "ooh-module-tests: no such test: %s\n", argc > 1 ? argv[1] : "");

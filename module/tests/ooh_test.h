@@ -22,7 +22,8 @@ struct test {
 	void (*fn)(void);
 };
 
-extern const struct test boundary_tests[], sound_tests[], race_tests[], process_tests[], double_tests[], cost_tests[];
+extern const struct test boundary_tests[], sound_tests[], kernel_tests[], race_tests[], process_tests[];
+extern const struct test double_tests[], cost_tests[];
 
 /* Fails the running test with what was expected and a message, and ends its process. */
 void fail(const char *file, int line, const char *what, const char *fmt, ...)
@@ -47,7 +48,8 @@ int range_op(int t, unsigned long cmd, void *start, size_t bytes);
 int simple_op(int t, unsigned long cmd);
 int range_all(int t);
 /* One COLLECT. c->size and c->vec are filled in; vec may be NULL. */
-int collect(int t, struct ooh_collect *c, void *start, size_t bytes, struct ooh_region *vec, size_t len, uint32_t flags);
+int collect(int t, struct ooh_collect *c, void *start, size_t bytes, struct ooh_region *vec, size_t len,
+	    uint32_t flags);
 void status(struct ooh_status *st);
 void stats(int t, struct ooh_tracker_stats *s);
 int pidfd_of(pid_t pid);
@@ -84,8 +86,17 @@ void area_round(struct area *a, const char *what);
 void area_collect(struct area *a);
 /* Copies what was reported from the process: with content races, until nothing is dirty, copy and memory are equal. */
 void area_copy_dirty(struct area *a);
-/* Pages whose copy differs from the memory now. The first one's index in *first. */
-size_t area_differs(struct area *a, size_t *first);
+/* Pages whose copy differs from the memory now; notes the first few. */
+size_t area_differs(struct area *a);
+
+/* Anonymous memory, every page touched, tracked by this process itself. Returns its start. */
+char *area_anon(struct area *a, size_t pages);
+/* The same over memory that is there. Returns p. */
+char *area_over(struct area *a, char *p, size_t pages);
+/* Nothing was done: nothing may be reported. A first round may still settle what comparing has touched. */
+void area_idle(struct area *a, const char *what);
+/* The last round reported exactly these pages, as written, and no others; or, with too small a ring, all of them. */
+void area_written(const struct area *a, size_t first, size_t pages);
 
 /* ---- this and that ---- */
 
@@ -95,6 +106,8 @@ char *map_at(void *at, size_t pages, int prot, int flags, int fd, off_t off);
 void scribble(char *p, size_t bytes);
 void touch(char *p, size_t pages);
 uint64_t rnd(uint64_t *state);
+/* Lets the kernel's collapsing thread come all the time, or never: else it would come in the middle of other tests. */
+void khugepaged(bool often);
 /* Writes a value to a file of /sys or /proc; false: it is not there. */
 bool put_file(const char *path, const char *value);
 

@@ -22,7 +22,7 @@ static void round_with(int t, char *p, size_t pages, size_t dirty)
 			*(volatile uint64_t *)(p + i * (pages / dirty) * PG) += k + 1;
 		CHECK(!collect(t, &c, NULL, 0, vec, 1024, 0) && c.pages == dirty, "%llu pages", c.pages);
 	}
-	note("%5zu MB resident, %5zu pages dirty: a round of %9llu cycles, %6llu a page; %llu hypercalls, %llu entries examined",
+	note("%5zu MB resident, %5zu pages dirty: %9llu cycles a round, %6llu a page; %llu hypercalls, %llu examined",
 	     pages * PG / MB, dirty, c.cycles, dirty ? c.cycles / dirty : 0, c.hypercalls, c.examined);
 }
 

@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,84 +26,45 @@
 
 static struct area a;
 
-/* An area of anonymous memory, every page touched, tracked. */
-static char *area_anon(size_t pages)
-{
-	char *p = map_anon(pages);
-
-	touch(p, pages);
-	area_init(&a, self_tracker(p, pages * PG), getpid(), p, pages);
-	return p;
-}
-
-static char *area_over(char *p, size_t pages)
-{
-	area_init(&a, self_tracker(p, pages * PG), getpid(), p, pages);
-	return p;
-}
-
-/* Nothing was done: nothing may be reported. A first round may still settle what comparing has touched. */
-static void expect_idle(const char *what)
-{
-	area_round(&a, "settling");
-	area_round(&a, what);
-	CHECK(!a.dirty, "idle round after %s reported %u pages, the first categories %#x", what, a.dirty, a.seen[0]);
-}
-
-/* Exactly these pages, as written, and no others; with a ring too small for them, all of them. */
-static void expect_written(size_t first, size_t pages)
-{
-	const bool over = a.result & OOH_COLLECTED_OVERFLOW;
-	const uint32_t want = OOH_PAGE_WRITTEN | (over ? OOH_PAGE_OVERFLOW : 0);
-	size_t i;
-
-	for (i = 0; i < a.pages; i++) {
-		const bool in = i >= first && i < first + pages;
-
-		CHECK(!in || (a.seen[i] & want), "page %zu: categories %#x", i, a.seen[i]);
-		CHECK(in || over || !a.seen[i], "page %zu: categories %#x", i, a.seen[i]);
-	}
-}
-
 static void t_stores(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 
 	area_round(&a, "start");
 	CHECK(!a.dirty, "present at START and not written, but %u reported", a.dirty);
 	touch(p + 5 * PG, 1);
 	area_round(&a, "one store");
-	expect_written(5, 1);
+	area_written(&a, 5, 1);
 	touch(p, 64);
 	area_round(&a, "a store to each");
-	expect_written(0, 64);
+	area_written(&a, 0, 64);
 	touch(p + 7 * PG, 20);
 	p[63 * PG + PG - 1]++;
 	area_round(&a, "some");
 	CHECK(a.dirty == 21);
-	expect_idle("stores");
+	area_idle(&a, "stores");
 }
 
 /* More than a PML log, many times over. */
 static void t_many(void)
 {
 	const size_t n = 6000;
-	char *p = area_anon(n);
+	char *p = area_anon(&a, n);
 	int i;
 
 	for (i = 0; i < 3; i++) {
 		touch(p, n);
 		area_round(&a, "6000 pages");
-		expect_written(0, n);
+		area_written(&a, 0, n);
 	}
-	expect_idle("6000 pages");
+	area_idle(&a, "6000 pages");
 }
 
 static void t_new_pages(void)
 {
 	char *p = map_anon(64);
 
-	area_over(p, 64);
+	area_over(&a, p, 64);
 	touch(p + 3 * PG, 4);
 	area_round(&a, "first touch");
 	CHECK(a.seen[3] & OOH_PAGE_MAPPED);
@@ -113,35 +73,35 @@ static void t_new_pages(void)
 	p[20 * PG] = 1;
 	area_round(&a, "store after that");
 	CHECK(a.seen[20]);
-	expect_idle("new pages");
+	area_idle(&a, "new pages");
 }
 
 static void t_system_calls(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 	int fd[2], file = memfd_create("t", 0);
 	char buf[100] = "written by somebody else";
 
 	CHECK(!pipe(fd) && write(fd[1], buf, 100) == 100);
 	CHECK(read(fd[0], p + 3 * PG + 50, 100) == 100);
 	area_round(&a, "read of a pipe");
-	expect_written(3, 1);
+	area_written(&a, 3, 1);
 	CHECK(write(file, buf, 100) == 100 && pread(file, p + 9 * PG - 50, 100, 0) == 100);
 	area_round(&a, "pread of a file, over a page boundary");
-	expect_written(8, 2);
+	area_written(&a, 8, 2);
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd) && send(fd[0], buf, 100, 0) == 100);
 	CHECK(recv(fd[1], p + 40 * PG, 100, 0) == 100);
 	area_round(&a, "recv");
-	expect_written(40, 1);
+	area_written(&a, 40, 1);
 	CHECK(getrandom(p + 50 * PG, 3 * PG, 0) == (ssize_t)(3 * PG));
 	area_round(&a, "getrandom");
-	expect_written(50, 3);
+	area_written(&a, 50, 3);
 	file = open("/proc/self/mem", O_RDWR);
 	if (file >= 0 && pwrite(file, buf, 10, (uintptr_t)p + 60 * PG) == 10) {
 		area_round(&a, "write to /proc/self/mem");
 		CHECK(a.seen[60]);
 	}
-	expect_idle("system calls");
+	area_idle(&a, "system calls");
 }
 
 static void in_child(void (*fn)(char *p), char *p, bool parent_too)
@@ -164,7 +124,7 @@ static void touch_10(char *p)
 
 static void t_fork(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 
 	in_child(touch_10, p, false);
 	area_round(&a, "fork, the child writes");
@@ -177,12 +137,12 @@ static void t_fork(void)
 	in_child(touch_10, p + 10 * PG, true);
 	touch(p + 30 * PG, 20);
 	area_round(&a, "copy-on-write, then reuse");
-	expect_idle("forks");
+	area_idle(&a, "forks");
 }
 
 static void t_unmap(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 	int file = memfd_create("t", 0);
 	char buf[PG];
 
@@ -206,7 +166,7 @@ static void t_unmap(void)
 	area_round(&a, "gone, back, written, gone");
 	touch(p, 64);
 	area_round(&a, "a store to each");
-	expect_idle("unmapping");
+	area_idle(&a, "unmapping");
 }
 
 static void move(char *from, char *to, size_t pages)
@@ -216,7 +176,7 @@ static void move(char *from, char *to, size_t pages)
 
 static void t_mremap(void)
 {
-	char *p = area_anon(64), *away = map_anon(64);
+	char *p = area_anon(&a, 64), *away = map_anon(64);
 	char *more;
 
 	touch(away, 64);
@@ -246,12 +206,12 @@ static void t_mremap(void)
 	area_round(&a, "MREMAP_DONTUNMAP");
 	touch(p + 50 * PG, 2);
 	area_round(&a, "stores to what was left");
-	expect_idle("mremap");
+	area_idle(&a, "mremap");
 }
 
 static void t_madvise(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 
 	CHECK(!madvise(p + 5 * PG, 10 * PG, MADV_DONTNEED));
 	area_round(&a, "MADV_DONTNEED");
@@ -267,12 +227,39 @@ static void t_madvise(void)
 	area_round(&a, "MADV_PAGEOUT after MADV_FREE");
 	touch(p + 20 * PG, 10);
 	area_round(&a, "stores");
-	expect_idle("madvise");
+	area_idle(&a, "madvise");
+}
+
+/* More than a block at once. */
+static void t_large(void)
+{
+	const size_t n = 4000;
+	char *p = area_anon(&a, n), *away = map_anon(n);
+
+	CHECK(!madvise(p + 100 * PG, 1500 * PG, MADV_DONTNEED));
+	area_round(&a, "MADV_DONTNEED of 1500 pages");
+	CHECK(a.dirty >= 1500);
+	touch(p, 2000);
+	area_round(&a, "stores");
+	munmap(p + 3000 * PG, 1000 * PG);
+	area_round(&a, "munmap of 1000 pages");
+	CHECK(a.dirty >= 1000);
+	touch(away, 1000);
+	move(away, p + 3000 * PG, 1000);
+	move(p + 1000 * PG, away, 1500);
+	area_round(&a, "mremap of 1000 pages in and 1500 out");
+	CHECK(a.dirty >= 2500);
+	move(away, p + 1001 * PG, 1500);
+	area_round(&a, "mremap of 1500 pages, one further");
+	touch(p + 1001 * PG, 600);
+	area_round(&a, "stores");
+	area_written(&a, 1001, 600);
+	area_idle(&a, "large changes");
 }
 
 static void t_mprotect(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 
 	CHECK(!mprotect(p, 32 * PG, PROT_READ));
 	area_round(&a, "mprotect read-only");
@@ -281,8 +268,8 @@ static void t_mprotect(void)
 	area_round(&a, "mprotect none and back");
 	touch(p + 3 * PG, 2);
 	area_round(&a, "stores after mprotect");
-	expect_written(3, 2);
-	expect_idle("mprotect");
+	area_written(&a, 3, 2);
+	area_idle(&a, "mprotect");
 }
 
 /* kB of huge pages in the mapping at p. */
@@ -322,12 +309,12 @@ static void t_huge(void)
 	touch(p, n);
 	if (huge_kb(p) < 4096)
 		skip("no huge pages: %ld kB", huge_kb(p));
-	area_over(p, n);
+	area_over(&a, p, n);
 	area_round(&a, "start");
 	CHECK(!a.dirty);
 	touch(p + 100 * PG, 3);
 	area_round(&a, "three pages of a huge page");
-	expect_written(100, 3);
+	area_written(&a, 100, 3);
 	CHECK(huge_kb(p) == 4096, "huge pages did not survive: %ld kB", huge_kb(p));
 	touch(p, n);
 	area_round(&a, "all");
@@ -344,11 +331,11 @@ static void t_huge(void)
 		area_round(&a, "MADV_COLLAPSE");
 		touch(p + 300 * PG, 5);
 		area_round(&a, "stores after the collapse");
-		expect_written(300, 5);
+		area_written(&a, 300, 5);
 	}
 	in_child(touch_10, p, true);
 	area_round(&a, "fork, both write");
-	expect_idle("huge pages");
+	area_idle(&a, "huge pages");
 }
 
 /* Huge pages that come, and go again partly, between rounds: the fault was one, the pages are 512. */
@@ -357,7 +344,7 @@ static void t_huge_new(void)
 	const size_t n = 4 * HUGE / PG;
 	char *p = map_huge(4 * HUGE);
 
-	area_over(p, n);
+	area_over(&a, p, n);
 	p[5 * PG] = 1;
 	area_round(&a, "first touch of a huge page");
 	p[300 * PG] = 1;
@@ -377,12 +364,61 @@ static void t_huge_new(void)
 	p[3 * HUGE + 500 * PG] = 1;
 	area_round(&a, "a store after that");
 	CHECK(a.seen[3 * HUGE / PG + 500] & OOH_PAGE_WRITTEN);
-	expect_idle("new huge pages");
+	area_idle(&a, "new huge pages");
 }
 
 static void touch_all_huge(char *p)
 {
 	touch(p, HUGE / PG);
+}
+
+/* A collapse fills holes: pages appear, ready to be written, that nobody touched. */
+static void t_huge_holes(void)
+{
+	const size_t n = HUGE / PG;
+	char *p = map_at(NULL, 2 * n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	p = (char *)(((uintptr_t)p + HUGE - 1) & ~(HUGE - 1));
+	touch(p, 100);
+	area_over(&a, p, n);
+	area_round(&a, "start");
+	CHECK(!huge_kb(p));
+	if (madvise(p, HUGE, MADV_COLLAPSE) || huge_kb(p) < 2048)
+		skip("no collapse: %s, %ld kB", strerror(errno), huge_kb(p));
+	touch(p + 200 * PG, 5);
+	area_round(&a, "MADV_COLLAPSE over holes, and stores to them");
+	touch(p + 300 * PG, 5);
+	area_round(&a, "stores to others");
+	area_written(&a, 300, 5);
+	area_idle(&a, "a collapse over holes");
+}
+
+/* The collapsing thread of the kernel, in a hurry. */
+static void t_khugepaged(void)
+{
+	const size_t n = 2 * HUGE / PG;
+	char *p = map_huge(2 * HUGE);
+	int i;
+
+	madvise(p, 2 * HUGE, MADV_NOHUGEPAGE);
+	touch(p, n);
+	area_over(&a, p, n);
+	area_round(&a, "start");
+	madvise(p, 2 * HUGE, MADV_HUGEPAGE);
+	khugepaged(true);
+	for (i = 0; i < 100 && huge_kb(p) < 4096; i++) {
+		usleep(50000);
+		touch(p + i * 7 * PG, 3);
+		area_round(&a, "khugepaged");
+	}
+	khugepaged(false);
+	if (huge_kb(p) < 4096)
+		skip("khugepaged did not come: %ld kB", huge_kb(p));
+	area_round(&a, "the last of it");
+	touch(p + 300 * PG, 5);
+	area_round(&a, "stores after that");
+	area_written(&a, 300, 5);
+	area_idle(&a, "khugepaged");
 }
 
 /* Collapsed by MADV_COLLAPSE, pages appear that this process never touched, without a fault. */
@@ -400,15 +436,15 @@ static void t_huge_shared(void)
 	in_child(touch_all_huge, p, false);
 	touch(p, 5);
 	madvise(p, HUGE, MADV_HUGEPAGE);
-	area_over(p, n);
+	area_over(&a, p, n);
 	area_round(&a, "start");
 	if (madvise(p, HUGE, MADV_COLLAPSE) || huge_kb(p) < 2048)
 		skip("no collapse of shared memory: %s, %ld kB", strerror(errno), huge_kb(p));
 	area_round(&a, "MADV_COLLAPSE of shared memory");
 	touch(p + 300 * PG, 5);
 	area_round(&a, "stores to what was never touched");
-	expect_written(300, 5);
-	expect_idle("huge pages of shared memory");
+	area_written(&a, 300, 5);
+	area_idle(&a, "huge pages of shared memory");
 }
 
 static void t_stack(void)
@@ -418,8 +454,9 @@ static void t_stack(void)
 
 	/* One page at the top that grows down over the area; what is below it cannot be accessed, and needs no gap. */
 	CHECK(!munmap(p, n * PG));
-	map_at(p + (n - 1) * PG, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
-	area_over(p, n);
+	map_at(p + (n - 1) * PG, 1, PROT_READ | PROT_WRITE,
+	       MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+	area_over(&a, p, n);
 	p[(n - 1) * PG] = 1;
 	area_round(&a, "top of a stack");
 	p[(n - 2) * PG] = 1;
@@ -429,8 +466,8 @@ static void t_stack(void)
 	CHECK(a.seen[n - 2] && a.seen[n - 3] && a.seen[n - 20]);
 	p[(n - 2) * PG] = 2;
 	area_round(&a, "a store");
-	expect_written(n - 2, 1);
-	expect_idle("stack growth");
+	area_written(&a, n - 2, 1);
+	area_idle(&a, "stack growth");
 }
 
 static void *thread_touch(void *p)
@@ -441,7 +478,7 @@ static void *thread_touch(void *p)
 
 static void t_threads(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 	pthread_t th[8];
 	int i;
 
@@ -450,8 +487,8 @@ static void t_threads(void)
 	for (i = 0; i < 8; i++)
 		pthread_join(th[i], NULL);
 	area_round(&a, "eight threads");
-	expect_written(0, 64);
-	expect_idle("threads");
+	area_written(&a, 0, 64);
+	area_idle(&a, "threads");
 }
 
 static void t_shared(void)
@@ -459,7 +496,7 @@ static void t_shared(void)
 	char *p = map_at(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	touch(p, 64);
-	area_over(p, 64);
+	area_over(&a, p, 64);
 	area_round(&a, "start");
 	in_child(touch_10, p, true);
 	area_round(&a, "a child writes to shared memory");
@@ -471,7 +508,7 @@ static void t_shared(void)
 	CHECK(!madvise(p + 40 * PG, 4 * PG, MADV_DONTNEED));
 	in_child(touch_10, p + 40 * PG, false);
 	area_round(&a, "a child writes what is not mapped here");
-	expect_idle("shared memory");
+	area_idle(&a, "shared memory");
 }
 
 /* One frame, two virtual pages; and stores through the file. */
@@ -486,7 +523,7 @@ static void t_aliases(void)
 	map_at(p + 32 * PG, 16, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
 	touch(p, 16);
 	touch(p + 32 * PG, 16);
-	area_over(p, 64);
+	area_over(&a, p, 64);
 	area_round(&a, "start");
 	touch(p + 3 * PG, 1);
 	area_round(&a, "a store through one of two mappings");
@@ -520,7 +557,7 @@ static void t_file(void)
 		CHECK(write(file, buf, PG) == PG);
 	}
 	p = map_at(NULL, 64, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-	area_over(p, 64);
+	area_over(&a, p, 64);
 	area_round(&a, "start");
 	p[3 * PG]++;
 	area_round(&a, "a store to a private page of a file");
@@ -531,12 +568,15 @@ static void t_file(void)
 	CHECK(!madvise(p, 16 * PG, MADV_DONTNEED));
 	area_round(&a, "the copy dropped");
 	CHECK(a.seen[3]);
+	*(volatile char *)(p + 3 * PG);
+	area_round(&a, "read again");
+	/* Written and back, within a round, and the frame is the one that was armed. */
 	p[3 * PG]++;
 	CHECK(!madvise(p + 3 * PG, PG, MADV_DONTNEED));
 	*(volatile char *)(p + 3 * PG);
 	area_round(&a, "copied, dropped and read again");
 	CHECK(a.seen[3]);
-	expect_idle("a private file");
+	area_idle(&a, "a private file");
 }
 
 /* ---- userfaultfd ---- */
@@ -560,7 +600,7 @@ static void t_uffd(void)
 	touch(p, 8);
 	touch(from, 4);
 	fd = uffd_over(p, 64, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP, UFFD_FEATURE_PAGEFAULT_FLAG_WP);
-	area_over(p, 64);
+	area_over(&a, p, 64);
 	area_round(&a, "start");
 	{
 		struct uffdio_copy copy = { .dst = (uintptr_t)p + 20 * PG, .src = (uintptr_t)from, .len = 4 * PG };
@@ -572,7 +612,8 @@ static void t_uffd(void)
 
 		CHECK(!ioctl(fd, UFFDIO_COPY, &copy), "%s", strerror(errno));
 		CHECK(!collect(t, &c, p, 64 * PG, vec, 64, 0) && c.regions == 1, "%llu regions", c.regions);
-		CHECK(vec[0].start == copy.dst && vec[0].end == copy.dst + 4 * PG && vec[0].categories & OOH_PAGE_MAPPED);
+		CHECK(vec[0].start == copy.dst && vec[0].end == copy.dst + 4 * PG);
+		CHECK(vec[0].categories & OOH_PAGE_MAPPED);
 		CHECK(!ioctl(fd, UFFDIO_ZEROPAGE, &zero), "%s", strerror(errno));
 		CHECK(!collect(t, &c, p, 64 * PG, vec, 64, 0) && !c.pages, "zero pages: %llu reported", c.pages);
 		touch(p + 31 * PG, 1);
@@ -586,7 +627,7 @@ static void t_uffd(void)
 
 static void t_uffd_wp(void)
 {
-	char *p = area_anon(64);
+	char *p = area_anon(&a, 64);
 	int fd = uffd_over(p, 64, UFFDIO_REGISTER_MODE_WP, UFFD_FEATURE_PAGEFAULT_FLAG_WP);
 	struct uffdio_writeprotect wp = { .range = { (uintptr_t)p, 64 * PG }, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
 
@@ -599,231 +640,6 @@ static void t_uffd_wp(void)
 	CHECK(a.seen[5] & a.seen[6] & a.seen[7]);
 }
 
-/* ---- the kernel moves pages ---- */
-
-static void t_soft_dirty(void)
-{
-	char *p = area_anon(64);
-
-	if (!put_file("/proc/self/clear_refs", "4"))
-		skip("no clear_refs");
-	area_round(&a, "soft-dirty bits cleared");
-	touch(p + 5 * PG, 3);
-	area_round(&a, "stores");
-	CHECK(a.seen[5] & a.seen[6] & a.seen[7] & OOH_PAGE_WRITTEN);
-	expect_idle("soft-dirty");
-}
-
-static void t_migrate(void)
-{
-	const size_t n = 512;
-	char *p = area_anon(n);
-	int i;
-
-	for (i = 0; i < 4; i++) {
-		char *hole = map_anon(2 * n);
-		size_t k;
-
-		touch(hole, 2 * n);
-		for (k = 0; k < 2 * n; k += 2)
-			madvise(hole + k * PG, PG, MADV_DONTNEED);
-		if (!put_file("/proc/sys/vm/compact_memory", "1"))
-			skip("no compaction");
-		touch(p + 5 * PG, 3);
-		area_round(&a, "compaction");
-		CHECK(a.seen[5] && a.seen[6] && a.seen[7]);
-		munmap(hole, 2 * n * PG);
-	}
-	touch(p, n);
-	area_round(&a, "stores");
-	expect_idle("compaction");
-}
-
-static void t_ksm(void)
-{
-	char *p = area_anon(64);
-	int i;
-
-	if (!put_file("/sys/kernel/mm/ksm/run", "1"))
-		skip("no KSM");
-	put_file("/sys/kernel/mm/ksm/sleep_millisecs", "1");
-	put_file("/sys/kernel/mm/ksm/pages_to_scan", "10000");
-	CHECK(!madvise(p, 64 * PG, MADV_MERGEABLE));
-	memset(p, 0x5a, 64 * PG);
-	area_round(&a, "equal pages");
-	for (i = 0; i < 5; i++) {
-		usleep(200000);
-		area_round(&a, "merging");
-	}
-	touch(p + 9 * PG, 3);
-	area_round(&a, "stores to merged pages");
-	CHECK(a.seen[9] && a.seen[10] && a.seen[11]);
-	put_file("/sys/kernel/mm/ksm/run", "2");
-	area_round(&a, "all taken apart");
-	touch(p, 64);
-	area_round(&a, "stores");
-}
-
-#define SWAP_DEV "/dev/zram0"
-
-static bool swap_on(void)
-{
-	char header[PG] = { 0 };
-	int fd;
-
-	put_file("/sys/block/zram0/reset", "1");
-	if (!put_file("/sys/block/zram0/disksize", "33554432"))
-		return false;
-	fd = open(SWAP_DEV, O_RDWR);
-	*(uint32_t *)(header + 1024) = 1;                         /* version */
-	*(uint32_t *)(header + 1028) = (32u << 20) / PG - 1;      /* last page */
-	memcpy(header + PG - 10, "SWAPSPACE2", 10);
-	if (fd < 0 || write(fd, header, PG) != PG || fsync(fd))
-		return false;
-	close(fd);
-	return !swapon(SWAP_DEV, 0);
-}
-
-static void t_swap(void)
-{
-	char *p = area_anon(256);
-
-	if (!swap_on())
-		skip("no zram swap: %s", strerror(errno));
-	touch(p, 64);
-	CHECK(!madvise(p, 128 * PG, MADV_PAGEOUT));
-	area_collect(&a);
-	CHECK(a.seen[0] & a.seen[63] & OOH_PAGE_WRITTEN, "%#x %#x", a.seen[0], a.seen[63]);
-	area_copy_dirty(&a);
-	area_round(&a, "swapped out and in again by looking");
-	CHECK(!madvise(p, 128 * PG, MADV_PAGEOUT));
-	touch(p + 3 * PG, 3);
-	area_round(&a, "swapped out, some written");
-	CHECK(a.seen[3] && a.seen[5]);
-	CHECK(!madvise(p, 256 * PG, MADV_PAGEOUT));
-	area_collect(&a);
-	CHECK(!swapoff(SWAP_DEV), "%s", strerror(errno));
-	/* swapoff put them back without a fault; mprotect may make them writable without one. */
-	CHECK(!mprotect(p, 256 * PG, PROT_READ) && !mprotect(p, 256 * PG, PROT_READ | PROT_WRITE));
-	touch(p + 100 * PG, 5);
-	area_round(&a, "swapoff");
-	CHECK(a.seen[100] && a.seen[104]);
-	touch(p + 200 * PG, 5);
-	area_round(&a, "stores");
-	CHECK(a.seen[200] & a.seen[204] & OOH_PAGE_WRITTEN);
-	expect_idle("swap");
-}
-
-/* ---- devices ---- */
-
-static void t_direct_io(void)
-{
-	char *p = area_anon(64);
-	int fd = open("/dev/ram0", O_RDWR | O_DIRECT);
-	int i;
-
-	if (fd < 0)
-		fd = open("/dev/vda", O_RDONLY | O_DIRECT);
-	if (fd < 0)
-		skip("no block device");
-	for (i = 0; i < 3; i++) {
-		scribble(p, PG);
-		pwrite(fd, p, PG, 0);
-		area_round(&a, "nothing yet");
-		CHECK(pread(fd, p + 8 * PG, 4 * PG, 0) == 4 * (ssize_t)PG, "%s", strerror(errno));
-		area_round(&a, "direct read");
-		CHECK(a.seen[8] & a.seen[11] & OOH_PAGE_PINNED, "%#x", a.seen[8]);
-	}
-	expect_idle("direct reads");
-}
-
-struct uring_params {
-	uint32_t sq, cq, flags, cpu, idle, features, wq, resv[3];
-	uint32_t off[20];
-};
-
-/* Buffers registered with io_uring are pinned: a device may write at any time. */
-static void t_pinned(void)
-{
-	char *p = area_anon(64);
-	struct uring_params par = { 0 };
-	struct {
-		void *base;
-		size_t len;
-	} iov = { p + 10 * PG, 4 * PG };
-	int i, fd = syscall(SYS_io_uring_setup, 4, &par);
-
-	if (fd < 0 || syscall(SYS_io_uring_register, fd, 0, &iov, 1))
-		skip("no io_uring: %s", strerror(errno));
-	for (i = 0; i < 3; i++) {
-		area_round(&a, "pinned");
-		CHECK(a.seen[10] & a.seen[13] & OOH_PAGE_PINNED, "%#x", a.seen[10]);
-	}
-	touch(p + 30 * PG, 1);
-	CHECK(!syscall(SYS_io_uring_register, fd, 1, NULL, 0), "%s", strerror(errno));
-	close(fd);
-	usleep(300000);
-	area_round(&a, "unpinned");
-	expect_idle("unpinning");
-}
-
-/* Pinned before START. */
-static void t_pinned_before(void)
-{
-	char *p = map_anon(64);
-	struct uring_params par = { 0 };
-	struct {
-		void *base;
-		size_t len;
-	} iov = { p + 10 * PG, 4 * PG };
-	int fd = syscall(SYS_io_uring_setup, 4, &par);
-
-	touch(p, 64);
-	if (fd < 0 || syscall(SYS_io_uring_register, fd, 0, &iov, 1))
-		skip("no io_uring: %s", strerror(errno));
-	area_over(p, 64);
-	area_round(&a, "pinned before START");
-	CHECK(a.seen[10] & a.seen[13] & OOH_PAGE_PINNED, "%#x", a.seen[10]);
-	area_round(&a, "still pinned");
-	CHECK(a.seen[10] & a.seen[13] & OOH_PAGE_PINNED, "%#x", a.seen[10]);
-}
-
-static void t_hugetlb(void)
-{
-	char *p;
-	int i;
-
-	put_file("/proc/sys/vm/nr_hugepages", "4");
-	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	if (p == MAP_FAILED)
-		skip("no hugetlb pages");
-	p[0] = 1;
-	area_over(p, HUGE / PG);
-	for (i = 0; i < 2; i++) {
-		p[100 * PG]++;
-		area_round(&a, "hugetlbfs");
-		CHECK(a.seen[0] == OOH_PAGE_UNTRACKED && a.dirty == HUGE / PG);
-	}
-	put_file("/proc/sys/vm/nr_hugepages", "0");
-}
-
-static void t_mlock(void)
-{
-	char *p = map_anon(64);
-
-	area_over(p, 64);
-	CHECK(!mlock(p, 32 * PG), "%s", strerror(errno));
-	area_round(&a, "mlock");
-	touch(p, 40);
-	area_round(&a, "stores");
-	CHECK(!madvise(p + 40 * PG, 10 * PG, 23 /* MADV_POPULATE_WRITE */));
-	touch(p + 41 * PG, 1);
-	area_round(&a, "populated");
-	touch(p + 42 * PG, 1);
-	area_round(&a, "a store");
-	expect_written(42, 1);
-}
-
 const struct test sound_tests[] = {
 	{ "stores", t_stores },
 	{ "log filled many times", t_many },
@@ -833,9 +649,12 @@ const struct test sound_tests[] = {
 	{ "munmap and reuse", t_unmap },
 	{ "mremap", t_mremap },
 	{ "madvise", t_madvise },
+	{ "large changes", t_large },
 	{ "mprotect", t_mprotect },
 	{ "huge pages", t_huge },
 	{ "huge pages that come and go", t_huge_new },
+	{ "huge pages that fill holes", t_huge_holes },
+	{ "khugepaged", t_khugepaged },
 	{ "huge pages of shared memory", t_huge_shared },
 	{ "stack growth", t_stack },
 	{ "threads", t_threads },
@@ -844,14 +663,5 @@ const struct test sound_tests[] = {
 	{ "private file", t_file },
 	{ "userfaultfd missing", t_uffd },
 	{ "userfaultfd write-protect", t_uffd_wp },
-	{ "soft-dirty beside it", t_soft_dirty },
-	{ "compaction", t_migrate },
-	{ "KSM", t_ksm },
-	{ "swap", t_swap },
-	{ "direct I/O", t_direct_io },
-	{ "pinned pages", t_pinned },
-	{ "pinned before START", t_pinned_before },
-	{ "hugetlbfs", t_hugetlb },
-	{ "mlock and populate", t_mlock },
 	{ NULL, NULL },
 };
