@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import machine
+from . import checks_floors, machine
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
 KVM = "for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 3; done\n"
@@ -16,7 +16,7 @@ def scripts(long):
     """[(name, script)]."""
     out = [("guest: trackers of libooh", PML + "cd /tmp && test_trackers")]
     out.append(("machine: stock KVM", KVM + "kvm_dirty_log"))
-    return out
+    return out + checks_floors.scripts(long)
 
 
 TAP = re.compile(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*?)(?:[ \t]*#[ \t]*SKIP\b[ \t]*(.*))?$", re.M)
