@@ -278,7 +278,7 @@ static bool take_events(struct cpu *c)
 		return take_sipi(c);
 	if (take_init(c))
 		return true;
-	if (c->activity <= HALTED && take_trap(c))
+	if (c->activity <= HALTED && !vmx_mtf_due(c) && take_trap(c))
 		return true;
 	if (vmx_nonroot(c) && vmx_boundary(c, intr_open, nmi_open))
 		return true;
