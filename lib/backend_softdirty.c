@@ -3,22 +3,40 @@
  * The backend "soft-dirty": /proc/PID/clear_refs and bit 55 of /proc/PID/pagemap.
  *
  * What it cannot know, it reports: stores of others into shared mappings do not show in this process's page table, and a page
- * of a shared mapping that is reclaimed takes its bit with it, so shared mappings are handed over whole, as UNTRACKED.
+ * of a shared mapping that is reclaimed takes its bit with it, so shared mappings are handed over whole, as UNTRACKED; so are the
+ * pages of a file in a private mapping, and where KSM is at work the mappings that it may merge. The bits are one set for each
+ * process: a second tracker would clear what the first has not seen, and is refused. (Others who write to clear_refs,
+ * like CRIU, do not know of the lock.)
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "scan.h"
 
+struct soft_dirty {
+	int lock;          /* clear_refs, locked */
+	int kpageflags;    /* -1: not for this user */
+	uint64_t zero_pfn; /* 0: not for this user */
+};
+
+/* Who may not see frame numbers cannot tell a page shared with a child from the zero page. */
 static uint32_t classify(const struct scan *s, const struct vma *vma, uint64_t entry)
 {
-	(void)s;
+	const struct soft_dirty *d = s->priv;
+
 	if (vma->shared)
 		return entry & (PM_PRESENT | PM_SWAP) || vma->write ? OOH_PAGE_UNTRACKED : 0;
+	if (vma->file && entry & PM_PRESENT && entry & PM_FILE) /* the file's own page: written through the file, it changes */
+		return OOH_PAGE_UNTRACKED;
+	if (vma->mergeable && entry & PM_PRESENT)
+		return OOH_PAGE_UNTRACKED;
 	if (!(entry & PM_SOFT_DIRTY))
-		return 0;
+		return entry & PM_PRESENT && !(entry & PM_EXCLUSIVE) && !d->zero_pfn ? OOH_PAGE_UNTRACKED : 0;
 	if (entry & PM_PRESENT)
 		return OOH_PAGE_WRITTEN;
 	return entry & PM_SWAP ? OOH_PAGE_WRITTEN | OOH_PAGE_SWAPPED : 0; /* the bit of an empty page is the mapping's */
@@ -30,7 +48,32 @@ static int reset(struct scan *s, const struct vmas *vmas)
 	return process_write(&s->proc, "clear_refs", "4");
 }
 
-static const struct scan_kind soft_dirty = { classify, reset };
+#define KPF_ZERO_PAGE (1ull << 24)
+
+/*
+ * The read of a page that was dropped maps the zero page, without the bit: the content has changed all the same. The huge zero
+ * page lies where frame and virtual page agree, as all huge pages.
+ */
+static bool zero(struct scan *s, const struct vma *vma, uint64_t va, uint64_t entry)
+{
+	const struct soft_dirty *d = s->priv;
+	uint64_t pfn = entry & PM_PFN, flags;
+
+	if (!(entry & PM_PRESENT) || entry & PM_EXCLUSIVE || vma->shared || vma->file || !d->zero_pfn)
+		return false;
+	if (pfn == d->zero_pfn)
+		return true;
+	if ((pfn ^ va / PAGE) % 512 || pread(d->kpageflags, &flags, 8, (off_t)pfn * 8) != 8)
+		return false;
+	return flags & KPF_ZERO_PAGE;
+}
+
+static int prepare(struct scan *s, struct vmas *vmas)
+{
+	return process_mergeable(&s->proc, vmas);
+}
+
+static const struct scan_kind soft_dirty = { .classify = classify, .zero = zero, .prepare = prepare, .reset = reset };
 
 /* clear_refs "succeeds" on kernels without soft-dirty, so the bit itself is tried: set, cleared, set again by a store. */
 static int try_bit(struct process *p, volatile char *page)
@@ -78,9 +121,72 @@ static int sd_probe(char *why, size_t n)
 	return err ? probe_says(why, n, err, "/proc/self/pagemap: %s", strerror(-err)) : 0;
 }
 
+/* The lock of a process's bits is a lock on its clear_refs. */
+static int lock(struct process *p)
+{
+	int fd = openat(p->proc, "clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		int err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Reads a page of its own that was never written. Both files are root's. */
+static void learn_zero(struct soft_dirty *d)
+{
+	volatile char *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct process self;
+	uint64_t entry;
+
+	d->kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	if (page == MAP_FAILED)
+		return;
+	(void)page[0];
+	if (d->kpageflags >= 0 && !process_open(&self, getpid(), true)) {
+		if (!process_pagemap(&self, (uintptr_t)page, &entry, 1))
+			d->zero_pfn = entry & PM_PFN;
+		process_close(&self);
+	}
+	munmap((void *)page, PAGE);
+}
+
 static int sd_open(struct ooh_tracker *t)
 {
-	return scan_open(t, &soft_dirty);
+	struct soft_dirty *d = calloc(1, sizeof(*d));
+	int err = d ? scan_open(t, &soft_dirty) : -ENOMEM;
+
+	if (err) {
+		free(d);
+		return err;
+	}
+	d->lock = lock(&scan_of(t)->proc);
+	if (d->lock < 0) {
+		err = d->lock;
+		scan_close(t);
+		free(d);
+		return err;
+	}
+	learn_zero(d);
+	scan_of(t)->priv = d;
+	return 0;
+}
+
+static void sd_close(struct ooh_tracker *t)
+{
+	struct soft_dirty *d = scan_of(t)->priv;
+
+	flock(d->lock, LOCK_UN); /* a child of the caller may have the descriptor, too */
+	close(d->lock);
+	if (d->kpageflags >= 0)
+		close(d->kpageflags);
+	free(d);
+	scan_close(t);
 }
 
 const struct backend_ops backend_soft_dirty = {
@@ -91,7 +197,7 @@ const struct backend_ops backend_soft_dirty = {
 	},
 	.probe = sd_probe,
 	.open = sd_open,
-	.close = scan_close,
+	.close = sd_close,
 	.add = scan_add,
 	.del = scan_del,
 	.start = scan_start,

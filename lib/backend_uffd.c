@@ -5,8 +5,8 @@
  * map which pages are protected no more (bit 57 clear), so a lost message could cost time but never a page.
  *
  * The server is a process and not a thread because the tracker may track itself: a thread's own stack would be protected.
- * What write protection does not cover is reported: shared mappings whole, and of private file mappings the pages that are not
- * the file's any more (a written page of such a mapping never is), as UNTRACKED.
+ * What write protection does not cover is reported as UNTRACKED: shared mappings whole, and of private file mappings the pages
+ * that are there. Who may not wait for the server cannot store: ptrace and /proc/PID/mem get EIO on a protected page.
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
@@ -34,10 +34,12 @@ static uint32_t classify(const struct scan *s, const struct vma *vma, uint64_t e
 	(void)s;
 	if (vma->shared)
 		return entry & (PM_PRESENT | PM_SWAP) || vma->write ? OOH_PAGE_UNTRACKED : 0;
-	if (!(entry & (PM_PRESENT | PM_SWAP)) || entry & PM_UFFD_WP)
+	if (!(entry & (PM_PRESENT | PM_SWAP)))
 		return 0;
 	if (vma->file)
-		return entry & PM_FILE ? 0 : OOH_PAGE_UNTRACKED;
+		return OOH_PAGE_UNTRACKED;
+	if (entry & PM_UFFD_WP)
+		return 0;
 	return entry & PM_SWAP ? OOH_PAGE_WRITTEN | OOH_PAGE_SWAPPED : OOH_PAGE_WRITTEN;
 }
 
@@ -72,7 +74,7 @@ static int reset(struct scan *s, const struct vmas *vmas)
 	return scan_each(s, vmas, arm, NULL);
 }
 
-static const struct scan_kind uffd_wp = { classify, reset };
+static const struct scan_kind uffd_wp = { .classify = classify, .reset = reset };
 
 /* The server: one message, one page released. Ends when its parent does, or when the descriptor has no more to say. */
 static _Noreturn void serve(int fd, volatile uint64_t *faults)
@@ -244,16 +246,61 @@ static int uffd_stats(struct ooh_tracker *t, struct ooh_stats *out)
 	return 0;
 }
 
+/*
+ * A page that was moved by mremap must have lost its mark: it is another page's content now, and in its new mapping stores are
+ * not seen. Kernels before 6.13 (and its stable relatives) keep the mark. 1: kept. from, to: a page each.
+ */
+static int keeps_mark(int fd, struct process *p, char *from, char *to)
+{
+	struct uffdio_register reg = { .range = { (uintptr_t)from, PAGE }, .mode = UFFDIO_REGISTER_MODE_WP };
+	uint64_t entry;
+	int err;
+
+	*(volatile char *)from = 1;
+	if (ioctl(fd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	err = protect(fd, reg.range.start, reg.range.start + PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
+	if (!err && mremap(from, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
+		err = -errno;
+	if (!err)
+		err = process_pagemap(p, (uintptr_t)to, &entry, 1);
+	return err ? err : !!(entry & PM_UFFD_WP);
+}
+
+static int try_mremap(int fd)
+{
+	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct process p;
+	int err;
+
+	if (area == MAP_FAILED)
+		return -errno;
+	err = process_open(&p, getpid(), true);
+	if (!err) {
+		err = keeps_mark(fd, &p, area, area + PAGE);
+		process_close(&p);
+	}
+	munmap(area, 2 * PAGE);
+	return err;
+}
+
 static int uffd_probe(char *why, size_t n)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), err = 0;
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), err;
 
 	if (fd < 0)
 		return probe_says(why, n, -errno, "userfaultfd: %s%s", strerror(errno),
 				  errno == EPERM ? " (root, or vm.unprivileged_userfaultfd=1)" : "");
-	if (ioctl(fd, UFFDIO_API, &api))
+	if (ioctl(fd, UFFDIO_API, &api)) {
 		err = probe_says(why, n, -EOPNOTSUPP, "this kernel's userfaultfd has no write protection");
+	} else {
+		err = try_mremap(fd);
+		if (err > 0)
+			err = probe_says(why, n, -EOPNOTSUPP, "this kernel keeps marks of write protection over mremap");
+		else if (err)
+			probe_says(why, n, err, "userfaultfd: %s", strerror(-err));
+	}
 	close(fd);
 	return err;
 }

@@ -65,6 +65,7 @@ int ooh_backend_probe(const char *name, char *why, size_t n);
  * flags: 0. On success *out is owned by the caller: ooh_tracker_close().
  * -ENOENT: no such backend. -ENODEV: the backend (or every backend) is not available here. -ESRCH: no such process.
  * -EPERM: tracking another process needs what ptrace needs; userfaultfd may need privilege (vm.unprivileged_userfaultfd).
+ * -EBUSY: soft-dirty: the process has such a tracker already; userfaultfd: see ooh_tracker_collect().
  * -EINVAL: flags. -ENOMEM, -EMFILE.
  */
 int ooh_tracker_open(struct ooh_tracker **out, pid_t pid, const char *backend, uint32_t flags);
@@ -102,6 +103,8 @@ struct ooh_round {
  * is in this round or in the next. Regions ascend. struct ooh_region and OOH_PAGE_*: <ooh-abi.h>.
  * -ENOTCONN: not started. -EINVAL: the window. -ESRCH: the process has exited or executed another program.
  * -ENODEV: the backend was taken away; what is known is not complete. -ENOMEM. After an error nothing is reset.
+ * -EBUSY: soft-dirty and userfaultfd hold the process still: somebody else traces it, or it is the caller's and has other threads;
+ * userfaultfd: another userfaultfd has a part of the ranges. The same for start and add.
  */
 int ooh_tracker_collect(struct ooh_tracker *t, uint64_t start, uint64_t end, struct ooh_region *vec, size_t n,
 			struct ooh_round *round);

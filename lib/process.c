@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -123,13 +124,23 @@ static int freeze_pass(struct process *p, bool *fresh)
 	return err;
 }
 
+/* proc(5): the links of /proc/PID/task are two and one for each thread. */
+static int alone(struct process *p)
+{
+	struct stat st;
+
+	if (fstatat(p->proc, "task", &st, 0))
+		return -errno;
+	return st.st_nlink > 3 ? -EBUSY : 0;
+}
+
 int process_freeze(struct process *p)
 {
 	bool fresh = true;
 	int err = 0;
 
 	if (p->self)
-		return 0;
+		return alone(p);
 	while (!err && fresh)
 		err = freeze_pass(p, &fresh);
 	if (err)
@@ -204,6 +215,49 @@ int process_vmas(struct process *p, struct vmas *out)
 		out->v = NULL;
 	}
 	return err;
+}
+
+/* A number from a file; 0 if there is none. */
+static long number(int dir, const char *path)
+{
+	char text[24] = "";
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 ? atol(text) : 0;
+}
+
+int process_mergeable(struct process *p, struct vmas *vmas)
+{
+	char *line = NULL;
+	size_t cap = 0, i = 0;
+	unsigned long start = 0, from, to;
+	int fd;
+	FILE *f;
+
+	if (number(AT_FDCWD, "/sys/kernel/mm/ksm/run") == 0 && number(p->proc, "ksm_merging_pages") == 0)
+		return 0;
+	fd = openat(p->proc, "smaps", O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "re");
+	if (!f) {
+		if (fd >= 0)
+			close(fd);
+		return -ESRCH;
+	}
+	while (getline(&line, &cap, f) > 0) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+			start = from;
+			while (i < vmas->n && vmas->v[i].start < start)
+				i++;
+		} else if (!strncmp(line, "VmFlags:", 8) && i < vmas->n && vmas->v[i].start == start) {
+			vmas->v[i].mergeable = strstr(line, " mg") != NULL;
+		}
+	}
+	free(line);
+	fclose(f);
+	return 0;
 }
 
 int process_pagemap(struct process *p, uint64_t va, uint64_t *out, size_t n)

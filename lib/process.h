@@ -22,6 +22,7 @@ struct vma {
 	uint64_t start, end;
 	bool write, shared, file;
 	bool kernel; /* [vvar], [vsyscall]: the kernel's own data, not the process's */
+	bool mergeable; /* set by process_mergeable() only */
 };
 
 struct vmas {
@@ -34,8 +35,9 @@ int process_open(struct process *p, pid_t pid, bool self);
 void process_close(struct process *p);
 
 /*
- * Stops every thread (PTRACE_SEIZE and PTRACE_INTERRUPT, so no signal is seen by anyone); a no-op for the own process.
- * -EBUSY: somebody else traces it. -ESRCH. -ENOMEM. Thaw lets it go on; both leave no trace behind.
+ * Stops every thread (PTRACE_SEIZE and PTRACE_INTERRUPT, so no signal is seen by anyone). Of the own process only the caller
+ * runs, or it is refused.
+ * -EBUSY: somebody else traces it; the own process has other threads. -ESRCH. -ENOMEM. Thaw lets it go on; both leave no trace behind.
  */
 int process_freeze(struct process *p);
 void process_thaw(struct process *p);
@@ -43,13 +45,21 @@ void process_thaw(struct process *p);
 /* The mappings, ascending. The caller frees v->v. -ESRCH: the address space is gone. */
 int process_vmas(struct process *p, struct vmas *out);
 
+/*
+ * Marks the mappings in which KSM may have merged pages (MADV_MERGEABLE): a merged page loses its soft-dirty bit. Costs little
+ * where KSM is not at work. -ESRCH, -ENOMEM.
+ */
+int process_mergeable(struct process *p, struct vmas *vmas);
+
 /* Reads n page-map entries from page address va on. -ESRCH: the address space is gone. Kernel: Documentation/admin-guide/mm/pagemap.rst */
 int process_pagemap(struct process *p, uint64_t va, uint64_t *out, size_t n);
 #define PM_PRESENT    (1ull << 63)
 #define PM_SWAP       (1ull << 62)
 #define PM_FILE       (1ull << 61) /* file-backed or shared anonymous */
 #define PM_UFFD_WP    (1ull << 57)
+#define PM_EXCLUSIVE  (1ull << 56) /* mapped once: never the zero page */
 #define PM_SOFT_DIRTY (1ull << 55)
+#define PM_PFN        ((1ull << 55) - 1) /* 0: the reader may not know */
 
 /* Writes text to /proc/PID/name. */
 int process_write(struct process *p, const char *name, const char *text);

@@ -32,6 +32,7 @@ void scan_close(struct ooh_tracker *t)
 	process_close(&s->proc);
 	regions_free(&s->ranges);
 	regions_free(&s->pending);
+	regions_free(&s->there);
 	free(s->buf);
 	free(s);
 }
@@ -60,9 +61,21 @@ int scan_each(struct scan *s, const struct vmas *vmas,
 	return 0;
 }
 
+struct sweep {
+	struct regions found; /* written, or not known to be clean */
+	struct regions there; /* in memory or swap */
+};
+
+static bool is_there(struct scan *s, const struct vma *vma, uint64_t va, uint64_t entry)
+{
+	if (!(entry & (PM_PRESENT | PM_SWAP)))
+		return false;
+	return !s->kind->zero || !s->kind->zero(s, vma, va, entry);
+}
+
 static int scan_piece(struct scan *s, const struct vma *vma, uint64_t start, uint64_t end, void *arg)
 {
-	struct regions *found = arg;
+	struct sweep *w = arg;
 
 	while (start < end) {
 		size_t n = (end - start) / PAGE < WINDOW ? (end - start) / PAGE : WINDOW;
@@ -74,81 +87,150 @@ static int scan_piece(struct scan *s, const struct vma *vma, uint64_t start, uin
 		for (size_t i = 0; i < n; i++, start += PAGE) {
 			uint32_t categories = s->kind->classify(s, vma, s->buf[i]);
 
-			if (categories && !regions_append(found, start, start + PAGE, categories))
+			if (categories && !regions_append(&w->found, start, start + PAGE, categories))
+				return -ENOMEM;
+			if (is_there(s, vma, start, s->buf[i]) && !regions_append(&w->there, start, start + PAGE, 0))
 				return -ENOMEM;
 		}
 	}
 	return 0;
 }
 
+/* What was there before and is not now, as ABSENT. */
+static int find_vanished(const struct regions *before, const struct regions *now, struct regions *out)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < before->n; i++) {
+		uint64_t at = before->v[i].start, end = before->v[i].end;
+
+		while (at < end) {
+			while (k < now->n && now->v[k].end <= at)
+				k++;
+			if (k < now->n && now->v[k].start <= at) {
+				at = now->v[k].end;
+				continue;
+			}
+			uint64_t stop = k < now->n && now->v[k].start < end ? now->v[k].start : end;
+
+			if (!regions_append(out, at, stop, OOH_PAGE_ABSENT))
+				return -ENOMEM;
+			at = stop;
+		}
+	}
+	return 0;
+}
+
+/* Puts what was found into `pending`, but what lies in `fresh`: that is clean from now on. */
+static int keep_found(struct scan *s, struct sweep *w, const struct regions *fresh)
+{
+	struct regions vanished = { 0 };
+	int err = find_vanished(&s->there, &w->there, &vanished);
+
+	for (size_t i = 0; !err && fresh && i < fresh->n; i++)
+		if (!regions_cut(&w->found, fresh->v[i].start, fresh->v[i].end))
+			err = -ENOMEM;
+	if (!err && (!regions_merge(&s->pending, &w->found) || !regions_merge(&s->pending, &vanished)))
+		err = -ENOMEM;
+	regions_free(&vanished);
+	return err;
+}
+
 /*
  * One sweep of a frozen process. Found pages are in `pending` before anything is reset: an error can make a page be reported
  * twice, never lose it.
  */
-static int sweep_frozen(struct scan *s, bool look)
+static int sweep_frozen(struct scan *s, const struct regions *fresh)
 {
-	struct regions found = { 0 };
+	struct sweep w = { 0 };
 	struct vmas vmas;
 	int err = process_vmas(&s->proc, &vmas);
 
 	if (err)
 		return err;
-	if (look)
-		err = scan_each(s, &vmas, scan_piece, &found);
-	if (!err && !regions_merge(&s->pending, &found))
-		err = -ENOMEM;
+	if (s->kind->prepare)
+		err = s->kind->prepare(s, &vmas);
+	if (!err)
+		err = scan_each(s, &vmas, scan_piece, &w);
+	if (!err)
+		err = keep_found(s, &w, fresh);
 	if (!err)
 		err = s->kind->reset(s, &vmas);
-	regions_free(&found);
+	if (!err) {
+		struct regions old = s->there;
+
+		s->there = w.there;
+		w.there = old;
+	}
+	regions_free(&w.found);
+	regions_free(&w.there);
 	free(vmas.v);
 	return err;
 }
 
-static int sweep(struct scan *s, bool look)
+static int sweep(struct scan *s, const struct regions *fresh)
 {
 	int err = process_freeze(&s->proc);
 
 	if (err)
 		return err;
-	err = sweep_frozen(s, look);
+	err = sweep_frozen(s, fresh);
 	process_thaw(&s->proc);
 	return err;
+}
+
+/* [start, end) without what is tracked already. */
+static bool untracked_part(const struct scan *s, uint64_t start, uint64_t end, struct regions *out)
+{
+	if (!regions_append(out, start, end, 0))
+		return false;
+	for (size_t i = 0; i < s->ranges.n; i++)
+		if (!regions_cut(out, s->ranges.v[i].start, s->ranges.v[i].end))
+			return false;
+	return true;
 }
 
 int scan_add(struct ooh_tracker *t, uint64_t start, uint64_t end)
 {
 	struct scan *s = scan_of(t);
 	struct ooh_region one = { .start = start, .end = end };
-	struct regions add = { .v = &one, .n = 1 };
-	int err = t->started ? sweep(s, true) : 0; /* the reset below would forget what was written until now */
+	struct regions add = { .v = &one, .n = 1 }, fresh = { 0 };
+	int err = 0;
 
-	if (err)
-		return err;
-	if (!regions_merge(&s->ranges, &add))
-		return -ENOMEM;
-	return t->started ? sweep(s, false) : 0;
+	if (!untracked_part(s, start, end, &fresh) || !regions_merge(&s->ranges, &add))
+		err = -ENOMEM;
+	if (!err && t->started)
+		err = sweep(s, &fresh);
+	regions_free(&fresh);
+	return err;
 }
 
 int scan_del(struct ooh_tracker *t, uint64_t start, uint64_t end)
 {
 	struct scan *s = scan_of(t);
 
-	if (!regions_cut(&s->ranges, start, end) || !regions_cut(&s->pending, start, end))
+	if (!regions_cut(&s->ranges, start, end) || !regions_cut(&s->pending, start, end) || !regions_cut(&s->there, start, end))
 		return -ENOMEM;
 	return 0;
+}
+
+static void forget(struct scan *s)
+{
+	regions_free(&s->pending);
+	regions_free(&s->there);
 }
 
 int scan_start(struct ooh_tracker *t)
 {
 	struct scan *s = scan_of(t);
 
-	regions_free(&s->pending);
-	return sweep(s, false);
+	forget(s);
+	return sweep(s, &s->ranges);
 }
 
 int scan_stop(struct ooh_tracker *t)
 {
-	regions_free(&scan_of(t)->pending);
+	forget(scan_of(t));
 	return 0;
 }
 
@@ -182,7 +264,7 @@ int scan_collect(struct ooh_tracker *t, uint64_t start, uint64_t end, struct ooh
 		 struct ooh_round *round)
 {
 	struct scan *s = scan_of(t);
-	int err = sweep(s, true);
+	int err = sweep(s, NULL);
 
 	if (err)
 		return err;
