@@ -236,6 +236,12 @@ static void signals_whole(void)
 
 static pid_t target;
 
+/* Who writes by ptrace cannot wait for the server of userfaultfd: it is told that it could not, and nothing was stored. */
+static _Noreturn void refused(void)
+{
+	_exit(strcmp(backend_now(), "userfaultfd") ? 1 : 0);
+}
+
 static void by_process_vm(char *p)
 {
 	char buf[300];
@@ -255,7 +261,7 @@ static void by_proc_mem(char *p)
 	snprintf(path, sizeof(path), "/proc/%d/mem", target);
 	fd = open(path, O_RDWR);
 	if (fd < 0 || pwrite(fd, buf, 300, (off_t)(uintptr_t)p) != 300)
-		_exit(1);
+		refused();
 }
 
 static void by_ptrace(char *p)
@@ -263,9 +269,11 @@ static void by_ptrace(char *p)
 	int status;
 
 	if (ptrace(PTRACE_SEIZE, target, 0, 0) || ptrace(PTRACE_INTERRUPT, target, 0, 0) ||
-	    waitpid(target, &status, 0) != target || ptrace(PTRACE_POKEDATA, target, p, 0x1234567 + rnd()) ||
-	    ptrace(PTRACE_DETACH, target, 0, 0))
+	    waitpid(target, &status, 0) != target)
 		_exit(1);
+	if (ptrace(PTRACE_POKEDATA, target, p, 0x1234567 + rnd()))
+		refused();
+	ptrace(PTRACE_DETACH, target, 0, 0);
 }
 
 /* The helper is a child, but waits for nobody: a stop by ptrace may interrupt waitpid, which then goes on. */
