@@ -99,11 +99,9 @@ static void load_activity(struct cpu *c)
 	u64 info = VMCS(c, ENTRY_INTR_INFO);
 	bool wakes = (info & INTR_INFO_VALID) && bits(info, 10, 8) != INTR_TYPE_OTHER;
 
-	c->activity = ACTIVE;
-	if (VMCS(c, GUEST_ACTIVITY) != ACTIVITY_HLT || wakes)
-		return;
-	c->activity = HALTED;
-	c->halt_since = cpu_now(c);
+	c->activity = wakes ? ACTIVE : (enum activity)VMCS(c, GUEST_ACTIVITY);
+	if (c->activity != ACTIVE)
+		c->halt_since = cpu_now(c);
 }
 
 static void load_paging(struct cpu *c)

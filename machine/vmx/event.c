@@ -141,6 +141,15 @@ static bool exit_init(struct cpu *c)
 	return exit_now(c, &(struct vmexit){ .reason = EXIT_INIT });
 }
 
+/* SDM 3C 26.2 "Start-up IPIs": they exit a guest that waits for one, and nothing else does. */
+static bool exit_sipi(struct cpu *c)
+{
+	if (!(c->pending & PEND_SIPI))
+		return false;
+	c->pending &= ~(u32)PEND_SIPI;
+	return exit_now(c, &(struct vmexit){ .reason = EXIT_SIPI, .qual = apic_sipi_vector(c->apic) });
+}
+
 /* Something may change what an exit at a boundary depends on: interrupts, NMIs, an open window, the timer. */
 static bool boundary_concerns(const struct cpu *c)
 {
@@ -168,6 +177,8 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 {
 	bool shadow_movss = c->inhibit == INHIBIT_MOVSS;
 
+	if (unlikely(c->activity == WAIT_SIPI))
+		return vmx_nonroot(c) && exit_sipi(c);
 	if (likely(!boundary_concerns(c)) || !vmx_nonroot(c))
 		return false;
 	if (c->pending & PEND_INIT)

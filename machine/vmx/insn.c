@@ -131,13 +131,7 @@ static const struct op *op_vmxoff(struct cpu *c, const struct op *o)
 	c->vmx.on = false;
 	c->vmx.vmxon_ptr = c->vmx.vmcs_ptr = VMX_NO_POINTER;
 	vm_succeed(c);
-	c->rip = cpu_next_rip(c, o);
-	cpu_charge(c, COST_VMXOFF);
-	if (c->pending & PEND_INIT) { /* VMX operation had blocked it */
-		c->pending &= ~(u32)PEND_INIT;
-		sys_init(c);
-	}
-	return op_leave(c);
+	return done(c, o, COST_VMXOFF);
 }
 
 static void vmclear(struct cpu *c, u64 ptr)
