@@ -335,8 +335,10 @@ static void select_thread(struct debug *d, const char *p)
 {
 	struct cpu *c = thread(d, p + 1);
 
-	if (c && (*p == 'g' || *p == 'c'))
+	if (c && *p == 'g')
 		d->selected = c;
+	if (c && *p == 'c')
+		d->stepped = c;
 	send_bool(d, c != NULL);
 }
 
@@ -370,10 +372,10 @@ static bool go_on(struct debug *d, const char *p, bool step)
 	u64 rip;
 
 	if (*p && take_number(&p, 0, &rip)) {
-		d->selected->rip = rip;
+		d->stepped->rip = rip;
 		d->changed = true;
 	}
-	d->cpu[d->selected->id].step = step;
+	d->cpu[d->stepped->id].step = step;
 	return true;
 }
 
@@ -456,7 +458,7 @@ void gdb_serve(struct debug *d)
 
 	d->serving = true;
 	d->changed = false;
-	d->selected = d->stop_cpu;
+	d->selected = d->stepped = d->stop_cpu;
 	for (unsigned i = 0; i < d->m->ncpus; i++)
 		d->cpu[i].step = false;
 	if (d->stop != STOP_ATTACH)

@@ -66,7 +66,8 @@ struct debug {
 	enum stop_kind stop;    /* wanted, or the one being served */
 	struct cpu *stop_cpu, *last;
 	bool changed;           /* registers or memory were written while stopped */
-	struct cpu *selected;   /* of g, m … : the H packet */
+	struct cpu *selected;   /* of g, m …: the Hg packet */
+	struct cpu *stepped;    /* of c and s: the Hc packet */
 };
 
 /* break.c. False if there is no room. */

@@ -3,6 +3,7 @@
 """stub.py MACHINE IMAGE ELF: the remote protocol, packet by packet."""
 import json
 import sys
+import time
 
 sys.dont_write_bytecode = True
 from rsp import Machine, Remote, symbols  # noqa: E402
@@ -133,6 +134,44 @@ def monitors():
     assert status == 78 and 'ENABLE_EPT' in error and 'ended by the debugger' in error, error
 
 
+def interrupt():
+    """Ctrl-C out of an endless loop that the debugger has written itself."""
+    machine = Machine(program, image, '--gdb-wait')
+    gdb = Remote(machine.path)
+    assert gdb.ask(f"Z0,{sym['root_step']:x},1") == 'OK'
+    assert gdb.ask('c').startswith('T05')
+    assert gdb.ask(f"z0,{sym['root_step']:x},1") == 'OK'
+    code = gdb.ask(f"m{sym['root_step']:x},2")
+    assert gdb.ask(f"M{sym['root_step']:x},2:ebfe") == 'OK'
+    gdb.send('c')
+    time.sleep(0.2)
+    gdb.sock.sendall(b'\x03')
+    assert gdb.receive() == 'T02thread:1;'
+    assert gdb.regs()['rip'] == sym['root_step']
+    assert gdb.ask(f"M{sym['root_step']:x},2:{code}") == 'OK'
+    raw = gdb.ask('g')
+    assert gdb.ask('G' + raw) == 'OK' and gdb.ask('g') == raw
+    assert gdb.ask('c') == 'W01'
+    assert machine.end()[0] == 1
+
+
+def threads():
+    machine = Machine(program, image, '--gdb-wait', '--cpus', '2')
+    gdb = Remote(machine.path)
+    assert gdb.ask('qfThreadInfo') == 'm1,2' and gdb.ask('qsThreadInfo') == 'l'
+    assert gdb.ask('T2') == 'OK' and gdb.ask('T3') == 'E16'
+    assert gdb.ask('Hg2') == 'OK'
+    assert gdb.regs()['rip'] == 0xfff0, 'it waits for a start-up message where reset has left it'
+    assert gdb.ask('Hg1') == 'OK'
+    assert gdb.ask(f"Z0,{sym['guest_step']:x},1") == 'OK'
+    for i in range(1, 4):
+        assert gdb.ask('vCont;c') == 'T05thread:1;swbreak:;'
+        assert gdb.regs()['rdi'] == i
+    assert gdb.ask('vCont;s:1;c') == 'T05thread:1;'
+    assert gdb.ask('D') == 'OK'
+    assert machine.end()[0] == 1
+
+
 def attaching(expected):
     """Attached, stopped once and let go: not a cycle more. The debugger goes away: so do its breakpoints."""
     machine = Machine(program, image, '--gdb-wait')
@@ -152,4 +191,6 @@ modes()
 watchpoints()
 steps_and_writes()
 monitors()
+interrupt()
+threads()
 attaching(expected)

@@ -44,6 +44,12 @@ expect 2 "--serial2 stdio: the first" --kernel "$tmp/text" --serial2 stdio
 expect 2 "--costs pentium: no such table" --kernel "$tmp/text" --costs pentium
 expect 2 "--max-cycles soon: not a number" --kernel "$tmp/text" --max-cycles soon
 expect 2 "--snapshot-exit: needs" --kernel "$tmp/text" --snapshot-exit
+expect 2 "--trace-events reads: not a list" --kernel "$tmp/text" --trace "$tmp/out" --trace-events reads
+expect 2 "--trace-events exits,: not a list" --kernel "$tmp/text" --trace "$tmp/out" --trace-events exits,
+expect 2 "--trace-events: needs" --kernel "$tmp/text" --trace-events exits
+expect 2 "--gdb tcp:0: not tcp:PORT" --kernel "$tmp/text" --gdb tcp:0
+expect 2 "--gdb unix:: not tcp:PORT" --kernel "$tmp/text" --gdb unix:
+expect 2 "--gdb-wait: needs" --kernel "$tmp/text" --gdb-wait
 expect 2 "--resume: excludes --kernel" --kernel "$tmp/text" --resume "$tmp"
 expect 2 "--resume: excludes --initrd" --initrd "$tmp/text" --resume "$tmp"
 expect 3 "$tmp/none: No such file" --kernel "$tmp/none" --serial null
