@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .common import BUILD, LAB, SOURCE, LabError, program, progress, run
 
-KERNEL_MODULES = ["zsmalloc", "zram", "brd", "irqbypass", "kvm", "kvm-intel"]  # for tests with swap, a block device, stock KVM
+# For tests with swap, a block device, stock KVM.
+KERNEL_MODULES = ["lzo-rle", "zsmalloc", "zram", "brd", "irqbypass", "kvm", "kvm-intel"]
 
 
 def headers():
