@@ -37,7 +37,8 @@ timeout 100 gdb -nx -batch -x "$tmp/script" "$3" >"$tmp/out" 2>&1
 wait "$pid"
 status=$?
 failed=0
-for want in 'stop-1 rdi=1 cr0=1' 'non-root' 'watchpoint 2' 'stop-2 count=1' 'stop-3 rdi=3' 'PML4E' 'exited with code 01'; do
+for want in 'stop-1 rdi=1 cr0=1' 'non-root' 'watchpoint 2' 'stop-2 count=1' \
+	'stop-3 rdi=3' 'PML4E' 'exited with code 01'; do
 	grep -q -- "$want" "$tmp/out" || { echo "FAIL: no '$want'"; failed=1; }
 done
 [ "$status" -eq 1 ] || { echo "FAIL: machine's status $status"; failed=1; }

@@ -32,7 +32,8 @@ def json_trace(path):
             count[event['name']] += 1
             cost[event['name']] += event['args'].get('cost', 0)
             if 'cost' in event['args']:
-                assert round(event['dur'] * 2000) == event['args']['cost'] and round(event['ts'] * 2000) == event['args']['cycle']
+                assert round(event['dur'] * 2000) == event['args']['cost']
+                assert round(event['ts'] * 2000) == event['args']['cycle']
     return {name: (count[name], cost[name]) for name in count}, {event.get('cat') for event in events}
 
 
@@ -59,7 +60,8 @@ rows = {x[0]: x for x in (line.split() for line in error.splitlines()) if len(x)
 for reason, (count, total) in figures.items():
     assert int(rows[reason][1]) == count and int(rows[reason][3]) == total, (reason, error)
     if rows[reason][7] != '-':
-        assert int(rows[reason][6]) <= float(rows[reason][5]) + 0.1 and float(rows[reason][5]) <= int(rows[reason][7]) + 0.1
+        average, least, most = float(rows[reason][5]), int(rows[reason][6]), int(rows[reason][7])
+        assert least <= average + 0.1 and average <= most + 0.1
 assert int(rows['all'][1]) == sum(count for count, _ in figures.values())
 
 for name, parse in ('t.json', lambda p: json_trace(p)[0]), ('t.txt', text_trace):
