@@ -8,7 +8,7 @@ from .common import BUILD, LAB, MISMATCH, OK, Stopwatch, progress
 TECHNIQUES = ["none", "soft-dirty", "userfaultfd", "pml"]
 ARRAYS = [1, 10, 50, 100, 250]
 SPARSE = [10, 250]
-ROUNDS = {1: 8, 10: 4, 50: 2, 100: 2, 250: 1}
+ROUNDS = {1: 64, 10: 8, 50: 2, 100: 2, 250: 1}
 
 PREPARE = {"pml": "insmod /modules/ooh_hv.ko && insmod /modules/ooh.ko && ooh enable || exit 3\n"}
 
