@@ -66,6 +66,24 @@ static void swap(void)
 	round_of("all");
 }
 
+/* Swapped out clean in one round, gone in a later one. */
+static void swap_later(void)
+{
+	char *p = resident(64);
+
+	swap_on();
+	track(p, 64);
+	out(p, 64);
+	round_of("swapped out");
+	round_of("nothing");
+	NEED(!madvise(p + 5 * PG, 3 * PG, MADV_DONTNEED));
+	round_of("dropped from swap");
+	map(p + 20 * PG, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+	NEED(!munmap(p + 30 * PG, 3 * PG));
+	round_of("unmapped in swap");
+	swapoff(SWAP_DEV);
+}
+
 static void swap_fork_touch(char *p)
 {
 	touch(p, 20);
@@ -185,6 +203,7 @@ static void ksm(void)
 
 const struct scenario sound_swap[] = {
 	{ .name = "swap", .run = swap },
+	{ .name = "swap, dropped in a later round", .run = swap_later },
 	{ .name = "swap, with fork, mprotect, mremap", .run = swap_fork },
 	{ .name = "swap, many pages", .run = swap_many },
 	{ .name = "compaction", .run = compaction },
