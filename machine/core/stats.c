@@ -10,6 +10,7 @@
 #include "arch/exit_reasons.h"
 #include "machine/core/config.h"
 #include "machine/core/machine.h"
+#include "machine/cpu/cpu.h"
 
 static const struct { const char *name, *text; } counters[STAT_COUNT] = {
 #define COUNTER(name, text) { #name, text },
@@ -86,6 +87,21 @@ static void write_exits(FILE *f, const struct machine *m)
 	fprintf(f, "%s],\n", *sep ? "\n  " : "");
 }
 
+/* Each CPU's part, where there are several. */
+static void write_cpus(FILE *f, const struct machine *m)
+{
+	if (m->ncpus == 1)
+		return;
+	fprintf(f, "  \"cpus\": [");
+	for (unsigned i = 0; i < m->ncpus; i++) {
+		const struct cpu *c = m->cpu[i];
+
+		fprintf(f, "%s\n    {\"cpu\": %u, \"INSNS\": %" PRIu64 ", ", i ? "," : "", i, c->retired);
+		fprintf(f, "\"HALTED_CYCLES\": %" PRIu64 "}", c->halted_cycles);
+	}
+	fprintf(f, "\n  ],\n");
+}
+
 static void write_costs(FILE *f, const struct cost_table *t)
 {
 	fprintf(f, "  \"costs\": {\"table\": \"%s\", \"rows\": [", t->name);
@@ -113,6 +129,7 @@ static void write_all(FILE *f, struct machine *m)
 		fprintf(f, "%s\n    \"%s\": \"%s\"", i ? "," : "", counters[i].name, counters[i].text);
 	fprintf(f, "\n  },\n");
 	write_exits(f, m);
+	write_cpus(f, m);
 	write_costs(f, m->costs);
 	fprintf(f, "}\n");
 }
