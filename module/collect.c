@@ -135,18 +135,20 @@ static bool emit_untracked(struct round *r)
 /* Resets the entry and puts its frame into the batch. */
 static void reset(struct round *r, struct xa_state *xas, unsigned long e)
 {
+	/* What is in swap can be dropped from there, and that is to be reported too. */
+	const bool in_swap = !(e & (E_FRAME | E_ABSENT)) && (e & (E_SWAPPED | E_LEAVING));
 	struct ooh_tracker *t = r->t;
 
 	if ((e & E_UNTRACK) && !(e & E_FRAME)) { /* stays dirty */
 		ooh_page_set(t, xas, e & ~E_SEEN);
 		return;
 	}
-	if (!(e & E_FRAME) && !xas_get_mark(xas, PG_CHECK)) {
+	if (!(e & E_FRAME) && !xas_get_mark(xas, PG_CHECK) && !in_swap) {
 		ooh_page_erase(t, xas);
 		return;
 	}
 	ooh_page_mark_clean(t, xas);
-	ooh_page_set(t, xas, e & ~E_REPORT);
+	ooh_page_set(t, xas, (e & ~E_REPORT) | (in_swap ? E_LEAVING : 0));
 	if (e & E_FRAME) {
 		t->batch_vpn[r->batch] = xas->xa_index | (e & E_TAGGED ? 0 : BATCH_TAG);
 		t->batch_pfn[r->batch++] = e_pfn(e);

@@ -177,16 +177,16 @@ static unsigned long on_frame(unsigned long e, unsigned long pfn, bool had, bool
 
 /*
  * Swapped out and not seen to come back: the frame's log tells all. But a store just before may be in a CPU's log
- * still, so the frame keeps its tag for one round more.
+ * still, so the frame keeps its tag for one round more. What is left says that there is something to lose.
  */
 static unsigned long on_swap(unsigned long e, bool had, bool *dirty, bool *check)
 {
 	if (had && !(e & (E_FAULT | E_SEEN))) {
 		*check = !(e & E_LEAVING);
-		return *check ? e | E_LEAVING : 0;
+		return *check ? e | E_LEAVING : E_LEAVING;
 	}
 	*dirty = had || (e & (E_FAULT | E_SEEN));
-	return *dirty ? (e & E_SEEN) | E_SWAPPED : 0;
+	return *dirty ? (e & E_SEEN) | E_SWAPPED : E_LEAVING;
 }
 
 static unsigned long on_nothing(unsigned long e, bool had, bool zero, bool *dirty)
@@ -194,7 +194,7 @@ static unsigned long on_nothing(unsigned long e, bool had, bool zero, bool *dirt
 	/* The zero page is read-only: a store would have been another fault. Reading it first changes nothing. */
 	const bool touched = (e & E_FAULT) && !zero;
 
-	*dirty = had || touched || (e & E_SEEN);
+	*dirty = had || touched || (e & (E_SEEN | E_LEAVING));
 	return *dirty ? (e & E_SEEN) | (zero ? E_MAPPED : E_ABSENT) : 0;
 }
 
@@ -230,6 +230,8 @@ static unsigned long fresh_verdict(u64 pte, bool writable, bool *dirty, bool *ch
 	case OOH_PTE_SPECIAL:
 		*dirty = *check = writable;
 		return writable ? E_UNTRACK : 0;
+	case OOH_PTE_SWAP:
+		return E_LEAVING;
 	default:
 		return 0;
 	}

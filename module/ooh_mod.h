@@ -36,7 +36,7 @@
 #define E_TAGGED   BIT(1)  /* the frame has our tag, and was armed after the tag was set */
 #define E_FAULT    BIT(2)  /* a fault (or another way to install a mapping) was seen since the page was last examined */
 #define E_INVAL    BIT(3)  /* the notifier announced a change since the page was last examined */
-#define E_LEAVING  BIT(4)  /* swapped out clean; forgotten in the next round if no late log entry says otherwise */
+#define E_LEAVING  BIT(4)  /* swapped out clean. With a frame: its tag goes in the next round if no late log entry came */
 #define E_HELD     BIT(5)  /* odd references were found at the end of the last round, too */
 /* What will be reported: the categories of abi/ooh.h, shifted. */
 #define E_CATEGORY 6
