@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,6 +39,7 @@ struct options {
 };
 
 static volatile sig_atomic_t interrupted;
+static int command_stdout = STDOUT_FILENO; /* the command's, when --output has taken ours */
 
 static void on_signal(int sig)
 {
@@ -88,6 +90,8 @@ static pid_t start_command(char **argv)
 	int status;
 
 	if (pid == 0) {
+		if (command_stdout != STDOUT_FILENO)
+			dup2(command_stdout, STDOUT_FILENO);
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		execvp(argv[0], argv);
 		_exit(errno == ENOENT ? 127 : 126);
@@ -149,7 +153,7 @@ static bool has_ended(int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0;
+	return poll(&p, 1, 200) > 0; /* its memory goes a moment before it is a zombie */
 }
 
 /* A tracker of the whole process, started. */
@@ -289,6 +293,8 @@ int cmd_track(int argc, char **argv)
 
 	if (r)
 		return r - 1;
+	if (o.output)
+		command_stdout = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (o.output && !freopen(o.output, "we", stdout))
 		return fail(EXIT_ENVIRONMENT, "track", "%s: %s", o.output, strerror(errno));
 	sigaction(SIGINT, &sa, NULL);

@@ -48,10 +48,11 @@ def script(args, command):
     run = f"ooh track {shlex.join(opts)} -- {shlex.join(command)} >/dev/console"
     if args.beside:
         lines += [f"{run} &", "tracked=$!", f"sleep {args.wait}", f"sh -c {shlex.quote(args.beside)} >/dev/console", "code=$?",
-                  "kill -INT $tracked", "kill $(pidof -s " + shlex.quote(os.path.basename(command[0])) + ") 2>/dev/null", "wait $tracked", "exit $code"]
+                  "kill -INT $tracked", "killall " + shlex.quote(os.path.basename(command[0])) + " 2>/dev/null", "wait $tracked", "exit $code"]
     else:
         lines.append(f"exec {run}")
-    return "\n".join(lines) + "\n__END__\n"
+    # Linux drops what arrived before a serial line was opened for good: empty lines may be lost.
+    return "\n" * 4096 + "\n".join(lines) + "\n__END__\n"
 
 
 def main(args):
@@ -63,7 +64,8 @@ def main(args):
     initrd = LAB / "initrd-track.cpio"
     progress("packing " + ", ".join(str(p) for p in programs))
     with open(initrd, "wb") as f:
-        for part in (base, overlay(programs, args.include)):
+        named = [a for a in command[1:] if os.path.exists(a)]
+        for part in (base, overlay(programs, args.include + named)):
             f.write(Path(part).read_bytes())
     job, out = LAB / "track.job", LAB / "track.out"
     job.write_text(script(args, command))
