@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import checks_floors, machine
+from . import checks_floors, checks_smp, machine
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
 KVM = "for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 3; done\n"
@@ -36,7 +36,6 @@ def results(name, job, status, seconds):
 
 def determinism():
     """Two runs of the same job from the same snapshot end at the same cycle with the same counters."""
-
     begin = time.monotonic()
     seen = []
     for n in (1, 2):
@@ -55,3 +54,4 @@ def run(long):
         yield from results(name, job, status, time.monotonic() - begin)
         begin = time.monotonic()
     yield determinism()
+    yield from checks_smp.run(long)
