@@ -27,7 +27,7 @@
 
 enum machine_command {
 	MACHINE_VERSION = 0,      /* out[0] = 1 */
-	MACHINE_COUNTERS = 1,     /* arg[0] = gpa of a page of u64, arg[1] = its entries; out[0] = entries filled; order: machine/core/counters.def,
+	MACHINE_COUNTERS = 1,     /* arg[0] = gpa of a page of u64, arg[1] = its entries; out[0] = entries filled; order: abi/machine_counters.def,
 	                             then from index 64 VM exits by basic reason (80) */
 	MACHINE_NOW = 2,          /* out[0] = virtual cycles since reset */
 	MACHINE_ORACLE_WATCH = 3, /* arg[0] = CR3, arg[1] = start, arg[2] = end; out[0] = watch id */

@@ -14,7 +14,7 @@ static int fd = -1;
 
 enum {
 #define COUNTER(name, text) COUNTER_##name,
-#include "machine/core/counters.def"
+#include "abi/machine_counters.def"
 #undef COUNTER
 	COUNTER_COUNT
 };

@@ -27,7 +27,7 @@ enum machine_status {
 
 enum counter {
 #define COUNTER(name, text) STAT_##name,
-#include "machine/core/counters.def"
+#include "abi/machine_counters.def"
 #undef COUNTER
 	STAT_COUNT
 };

@@ -13,7 +13,7 @@
 
 static const struct { const char *name, *text; } counters[STAT_COUNT] = {
 #define COUNTER(name, text) { #name, text },
-#include "machine/core/counters.def"
+#include "abi/machine_counters.def"
 #undef COUNTER
 };
 
