@@ -145,7 +145,7 @@ unsigned register_read(struct cpu *c, unsigned n, u8 *out)
 	if (r->access == MEMBER) {
 		memcpy(out, (const u8 *)c + r->arg, size);
 	} else if (r->access == XMM) {
-		memcpy(out, c->fpu.xmm[r->arg].b, size);
+		memcpy(out, c->fpu.ymm[r->arg].lo.b, size);
 	} else if (r->access == ST) {
 		memcpy(out, &stack_reg(c, r->arg)->mant, 8);
 		memcpy(out + 8, &stack_reg(c, r->arg)->se, 2);
@@ -178,7 +178,7 @@ unsigned register_write(struct cpu *c, unsigned n, const u8 *in)
 	if (r->access == MEMBER) {
 		memcpy((u8 *)c + r->arg, in, size);
 	} else if (r->access == XMM) {
-		memcpy(c->fpu.xmm[r->arg].b, in, size);
+		memcpy(c->fpu.ymm[r->arg].lo.b, in, size);
 	} else if (r->access == ST) {
 		memcpy(&stack_reg(c, r->arg)->mant, in, 8);
 		memcpy(&stack_reg(c, r->arg)->se, in + 8, 2);

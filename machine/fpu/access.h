@@ -86,12 +86,12 @@ static inline void x87_check_nowait(struct cpu *c, const struct op *o)
 /* XMM registers. */
 static inline union xmm *xmm_dst(struct cpu *c, const struct op *o)
 {
-	return &c->fpu.xmm[o->dst];
+	return &c->fpu.ymm[o->dst].lo;
 }
 
 static inline union xmm *xmm_src(struct cpu *c, const struct op *o)
 {
-	return &c->fpu.xmm[o->src];
+	return &c->fpu.ymm[o->src].lo;
 }
 
 /* 16 bytes of memory, any alignment. */

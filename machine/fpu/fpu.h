@@ -30,8 +30,13 @@ struct x87_reg {
 	u16 se;
 };
 
+/* A vector register: SSE instructions see its low half and leave the high one alone. */
+struct ymm {
+	union xmm lo, hi;
+};
+
 struct fpu_state {
-	union xmm xmm[16];
+	struct ymm ymm[16];
 	struct x87_reg st[8]; /* physical registers: ST(i) is st[(top + i) & 7] */
 	u16 fcw, fsw, fop;    /* fsw holds TOP in bits 13:11 */
 	u8 ftw;               /* abridged tags: bit set = not empty */

@@ -52,7 +52,8 @@ static void fxsave(struct cpu *c, const struct op *o, bool wide)
 	memcpy(buf, &h, sizeof(h));
 	for (unsigned i = 0; i < 8; i++)
 		x87_put(buf + FX_ST + 16 * i, x87_st(c, i));
-	memcpy(buf + FX_XMM, f->xmm, 16 * n);
+	for (unsigned i = 0; i < n; i++)
+		memcpy(buf + FX_XMM + 16 * i, &f->ymm[i].lo, 16);
 	st_buf(c, o, lin, buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
 }
 
@@ -80,7 +81,8 @@ static void fxrstor(struct cpu *c, const struct op *o, bool wide)
 	x87_set_env(c, h.fcw, h.fsw, h.ftw);
 	for (unsigned i = 0; i < 8; i++)
 		x87_get(buf + FX_ST + 16 * i, x87_st(c, i));
-	memcpy(f->xmm, buf + FX_XMM, 16 * n);
+	for (unsigned i = 0; i < n; i++)
+		memcpy(&f->ymm[i].lo, buf + FX_XMM + 16 * i, 16);
 }
 
 HANDLER(fxsave32)

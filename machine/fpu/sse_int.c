@@ -95,7 +95,7 @@ PART_OPS(DEFINE_PART)
 	static const struct op *name##_xx(struct cpu *c, const struct op *o)                                           \
 	{                                                                                                              \
 		sse_check(c, o);                                                                                       \
-		asm(#name " %2, %1, %0" : "+x"(xmm_dst(c, o)->v) : "x"(xmm_src(c, o)->v), "Yz"(c->fpu.xmm[0].v));       \
+		asm(#name " %2, %1, %0" : "+x"(xmm_dst(c, o)->v) : "x"(xmm_src(c, o)->v), "Yz"(c->fpu.ymm[0].lo.v));       \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	static const struct op *name##_xm(struct cpu *c, const struct op *o)                                           \
@@ -104,7 +104,7 @@ PART_OPS(DEFINE_PART)
                                                                                                                        \
 		sse_check(c, o);                                                                                       \
 		src = sse_ld128(c, o);                                                                                 \
-		asm(#name " %2, %1, %0" : "+x"(xmm_dst(c, o)->v) : "x"(src), "Yz"(c->fpu.xmm[0].v));                    \
+		asm(#name " %2, %1, %0" : "+x"(xmm_dst(c, o)->v) : "x"(src), "Yz"(c->fpu.ymm[0].lo.v));                    \
 		OP_NEXT(c, o);                                                                                         \
 	}
 DEFINE_BLEND(PBLENDVB)

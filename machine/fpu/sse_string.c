@@ -97,7 +97,7 @@ static void pcmpestrm(struct cpu *c, const struct op *o, vec128 s)
 	struct string_result r = explicit_mask(xmm_dst(c, o)->v, s, string_length(c->gpr[RAX], o->aux2),
 					       string_length(c->gpr[RDX], o->aux2), o->aux);
 
-	c->fpu.xmm[0].v = r.mask;
+	c->fpu.ymm[0].lo.v = r.mask;
 	cpu_set_status(c, status_of(r.ax));
 }
 
@@ -113,7 +113,7 @@ static void pcmpistrm(struct cpu *c, const struct op *o, vec128 s)
 {
 	struct string_result r = implicit_mask(xmm_dst(c, o)->v, s, o->aux);
 
-	c->fpu.xmm[0].v = r.mask;
+	c->fpu.ymm[0].lo.v = r.mask;
 	cpu_set_status(c, status_of(r.ax));
 }
 

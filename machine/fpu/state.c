@@ -15,7 +15,7 @@ void fpu_snap(struct cpu *c, struct snap *s)
 	struct fpu_state *f = &c->fpu;
 
 	for (unsigned i = 0; i < 16; i++)
-		snap_var(s, "xmm", f->xmm[i]);
+		snap_var(s, "ymm", f->ymm[i]);
 	for (unsigned i = 0; i < 8; i++) {
 		snap_var(s, "st.mant", f->st[i].mant);
 		snap_var(s, "st.se", f->st[i].se);

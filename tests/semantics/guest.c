@@ -123,7 +123,8 @@ static void load_fpu(struct fpu_state *f, const uint8_t *fx)
 		memcpy(&f->st[(top + i) & 7].mant, fx + 32 + 16 * i, 8);
 		memcpy(&f->st[(top + i) & 7].se, fx + 40 + 16 * i, 2);
 	}
-	memcpy(f->xmm, fx + 160, sizeof(f->xmm));
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(&f->ymm[i].lo, fx + 160 + 16 * i, 16);
 }
 
 static void save_fpu(const struct fpu_state *f, uint8_t *fx)
@@ -139,7 +140,8 @@ static void save_fpu(const struct fpu_state *f, uint8_t *fx)
 		memcpy(fx + 32 + 16 * i, &f->st[(top + i) & 7].mant, 8);
 		memcpy(fx + 40 + 16 * i, &f->st[(top + i) & 7].se, 2);
 	}
-	memcpy(fx + 160, f->xmm, sizeof(f->xmm));
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(fx + 160 + 16 * i, &f->ymm[i].lo, 16);
 }
 
 static void load_memory(const struct sem_program *p, const uint8_t *data)

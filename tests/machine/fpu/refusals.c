@@ -70,7 +70,7 @@ static void prepare(const struct made *m, u64 lin)
 	cpu->fpu.fsw = 4 << 11;
 	for (unsigned i = 0; i < 16; i++) {
 		/* A mask with all bytes set for MASKMOVQ and MASKMOVDQU; no length for PCMPESTRI. */
-		memset(&cpu->fpu.xmm[i], 0xff, 16);
+		memset(&cpu->fpu.ymm[i].lo, 0xff, 16);
 		cpu->gpr[i] = lin;
 		cpu->fpu.st[i & 7].mant = ~0ull;
 		cpu->fpu.st[i & 7].se = 0x4000;

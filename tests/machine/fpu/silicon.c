@@ -128,7 +128,8 @@ static void to_cpu(const struct native_state *s)
 		f->st[(top + i) & 7].mant = s->fx.st[i].mant;
 		f->st[(top + i) & 7].se = s->fx.st[i].se;
 	}
-	memcpy(f->xmm, s->fx.xmm, sizeof(f->xmm));
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(&f->ymm[i].lo, s->fx.xmm[i], 16);
 	memcpy(cpu->gpr, s->gpr, sizeof(s->gpr));
 	cpu->eflags = s->flags;
 	cpu->gpr[REG_ZERO] = 0;
@@ -152,7 +153,8 @@ static void from_cpu(struct native_state *s)
 		s->fx.st[i].mant = f->st[(top + i) & 7].mant;
 		s->fx.st[i].se = f->st[(top + i) & 7].se;
 	}
-	memcpy(s->fx.xmm, f->xmm, sizeof(f->xmm));
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(s->fx.xmm[i], &f->ymm[i].lo, 16);
 	memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
 	s->flags = cpu->eflags;
 }
