@@ -128,6 +128,18 @@ static inline const char *vmx_error_text(unsigned int number)
 #define QUAL_IO_IMMEDIATE  BIT64(6)
 #define QUAL_IO_PORT       BITS(31, 16)
 #define QUAL_IO_PORT_SHIFT 16
+/* APIC access, table 28-6: the offset is undefined for guest-physical accesses */
+#define QUAL_APIC_OFFSET      BITS(11, 0)
+#define QUAL_APIC_TYPE        BITS(15, 12)
+#define QUAL_APIC_TYPE_SHIFT  12
+#define QUAL_APIC_READ  0
+#define QUAL_APIC_WRITE 1
+#define QUAL_APIC_FETCH 2
+#define QUAL_APIC_EVENT 3 /* linear access, read or write, during event delivery */
+#define QUAL_APIC_GUEST_PHYSICAL_EVENT 10
+#define QUAL_APIC_GUEST_PHYSICAL       15
+/* Virtualized EOI; APIC write: the offset, as above */
+#define QUAL_EOI_VECTOR       BITS(7, 0)
 /* EPT violation, table 28-7 */
 #define QUAL_EPT_READ         BIT64(0)
 #define QUAL_EPT_WRITE        BIT64(1)
@@ -253,6 +265,20 @@ static inline const char *vmx_error_text(unsigned int number)
 #define MSR_BITMAP_LOW_LAST   0x00001fffu
 #define MSR_BITMAP_HIGH_FIRST 0xc0000000u
 #define MSR_BITMAP_HIGH_LAST  0xc0001fffu
+
+/* Guest interrupt status: requesting and servicing virtual interrupt. SDM 3C "Guest Non-Register State" (25.4.2). */
+#define INTR_STATUS_RVI       BITS(7, 0)
+#define INTR_STATUS_SVI       BITS(15, 8)
+#define INTR_STATUS_SVI_SHIFT 8
+
+/* TPR threshold. SDM 3C "Controls for APIC Virtualization" (25.6.8). */
+#define TPR_THRESHOLD_CLASS    BITS(3, 0)
+#define TPR_THRESHOLD_RESERVED BITS(31, 4)
+
+/* Posted-interrupt descriptor, byte offsets. SDM 3C table 30-1 "Format of Posted-Interrupt Descriptor". */
+#define POSTED_DESC_SIZE 64
+#define POSTED_DESC_PIR  0  /* 256 bits, one a vector */
+#define POSTED_DESC_ON   32 /* bit 0 of this byte: outstanding notification */
 
 /* PML. SDM 3C "Page-Modification Logging" (29.3.6). */
 #define PML_ENTRIES     512

@@ -241,6 +241,16 @@ static bool take_interrupt(struct cpu *c)
 	return true;
 }
 
+/* SDM 3C "Virtual-Interrupt Delivery" (30.2.2): wakes as an external interrupt does. */
+static bool take_virtual_interrupt(struct cpu *c)
+{
+	const struct event e = { .vector = vmx_take_virtual_interrupt(c), .type = EV_EXTINT };
+
+	c->activity = ACTIVE;
+	deliver(c, &e);
+	return true;
+}
+
 /* SDM 3C "INIT": blocked in VMX root operation; in non-root operation vmx_boundary() has exited. */
 static bool take_init(struct cpu *c)
 {
@@ -276,6 +286,8 @@ static bool take_events(struct cpu *c)
 
 	if (c->activity == WAIT_SIPI)
 		return take_sipi(c);
+	if (vmx_apic_event(c))
+		return true;
 	if (take_init(c))
 		return true;
 	if (c->activity <= HALTED && !vmx_mtf_due(c) && take_trap(c))
@@ -284,6 +296,8 @@ static bool take_events(struct cpu *c)
 		return true;
 	if ((c->pending & PEND_NMI) && nmi_open)
 		return take_nmi(c);
+	if (vmx_virtual_interrupt(c) && intr_open)
+		return take_virtual_interrupt(c);
 	if ((c->pending & PEND_INTR) && intr_open)
 		return take_interrupt(c);
 	return false;

@@ -185,7 +185,7 @@ void apic_lvt_fire(struct apic *a, enum apic_lvt i)
 }
 
 /* SDM 3A "Signaling Interrupt Servicing Completion": EOI of a level-triggered interrupt goes to the I/O APICs too. */
-static void end_of_interrupt(struct apic *a)
+void apic_eoi(struct apic *a)
 {
 	int v = highest(a->r.isr);
 
@@ -306,7 +306,7 @@ static bool write_register(struct apic *a, unsigned offset, u32 v)
 	}
 	switch (offset) {
 	case LAPIC_TPR: write_tpr(a, v & 0xff); return true;
-	case LAPIC_EOI: end_of_interrupt(a); return true;
+	case LAPIC_EOI: apic_eoi(a); return true;
 	case LAPIC_SVR: write_svr(a, v); return true;
 	case LAPIC_ESR: write_esr(a); return true;
 	case LAPIC_TIMER_INITIAL: apic_timer_write_initial(a, v); return true;

@@ -13,6 +13,7 @@
 #include "machine/mmu/fast.h"
 #include "machine/mmu/format.h"
 #include "machine/oracle/state.h"
+#include "machine/vmx/vmx.h"
 
 /* An access, or its part in one page. */
 struct part {
@@ -176,10 +177,23 @@ static void device_write(struct cpu *c, const struct part *p, const u8 *from)
 	}
 }
 
+/*
+ * Nothing is read or written yet: accesses to the APIC-access page that are not virtualized exit here. One across a
+ * page's end is never virtualized.
+ */
+static void check_apic_page(struct cpu *c, const struct op *o, const struct part *p, unsigned parts, bool write)
+{
+	for (unsigned i = 0; i < parts; i++)
+		if (!p[i].host && vmx_on_apic_page(c, p[i].hpa.v))
+			vmx_apic_check(c, o, p[i].hpa.v, parts > 1 ? (unsigned)PAGE_SIZE : p[i].n, write);
+}
+
 static void read_part(struct cpu *c, const struct part *p, u8 *to)
 {
 	if (likely(p->host))
 		memcpy(to, p->host, p->n);
+	else if (vmx_on_apic_page(c, p->hpa.v))
+		vmx_apic_read(c, p->hpa.v, to, p->n);
 	else
 		device_read(c, p, to);
 }
@@ -208,7 +222,10 @@ static void tell_watchers(struct cpu *c, u64 lin, const u8 *host, unsigned n)
 static void write_part(struct cpu *c, const struct part *p, const u8 *from)
 {
 	if (unlikely(!p->host)) {
-		device_write(c, p, from);
+		if (vmx_on_apic_page(c, p->hpa.v))
+			vmx_apic_write(c, p->hpa.v, from, p->n);
+		else
+			device_write(c, p, from);
 		return;
 	}
 	memcpy(p->host, from, p->n);
@@ -221,6 +238,9 @@ static void load(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned
 	struct part p[2];
 	unsigned parts = split(c, o, lin, n, a, mode, p);
 
+	check_apic_page(c, o, p, parts, false);
+	if (a == ACCESS_WRITE)
+		check_apic_page(c, o, p, parts, true);
 	read_part(c, &p[0], buf);
 	if (parts == 2)
 		read_part(c, &p[1], (u8 *)buf + p[0].n);
@@ -231,6 +251,7 @@ static void store(struct cpu *c, const struct op *o, u64 lin, const void *buf, u
 	struct part p[2];
 	unsigned parts = split(c, o, lin, n, ACCESS_WRITE, mode, p);
 
+	check_apic_page(c, o, p, parts, true);
 	write_part(c, &p[0], buf);
 	if (parts == 2)
 		write_part(c, &p[1], (const u8 *)buf + p[0].n);
@@ -377,7 +398,7 @@ void mmu_probe(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_
 {
 	struct part p[2];
 
-	split(c, o, lin, n, a, mode_now(c), p);
+	check_apic_page(c, o, p, split(c, o, lin, n, a, mode_now(c), p), a == ACCESS_WRITE);
 }
 
 u64 mmu_ld_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size)
@@ -416,6 +437,8 @@ hpa_t mmu_fetch(struct cpu *c, u64 lin)
 {
 	const struct tlb_entry *e = translate(c, NULL, lin, ACCESS_EXEC, mode_now(c));
 
+	if (vmx_on_apic_page(c, e->hpa))
+		vmx_apic_fetch(c, e->hpa | (lin & PAGE_OFFSET_MASK));
 	tlb_note_fetch(c->mmu, e);
 	return (hpa_t){ e->hpa | (lin & PAGE_OFFSET_MASK) };
 }
@@ -429,6 +452,8 @@ u64 mmu_ld_gpa(struct cpu *c, const struct op *o, gpa_t a)
 
 	if (c->vmx.ept)
 		ept_translate(c, o, a, &read, &r);
+	if (c->vmx.ept && vmx_on_apic_page(c, r.hpa))
+		vmx_apic_guest_physical(c, o);
 	p = bus_ram(&c->m->bus, (hpa_t){ r.hpa });
 	if (p)
 		memcpy(&v, p, sizeof(v));

@@ -62,26 +62,28 @@ static u16 new_fast_number(struct cpu *c)
 
 static bool same_id(const struct ctx_id *a, const struct ctx_id *b)
 {
-	return a->pcid == b->pcid && a->vpid == b->vpid && a->ept == b->ept && a->paging == b->paging;
+	return a->pcid == b->pcid && a->vpid == b->vpid && a->ept == b->ept && a->apic == b->apic && a->paging == b->paging;
 }
 
 static struct ctx_id current_id(const struct cpu *c)
 {
 	return (struct ctx_id){
 		.ept = c->vmx.ept ? ept_root_id(c->vmx.eptp) : 0,
+		.apic = c->vmx.apic_page,
 		.vpid = c->vmx.vpid,
 		.pcid = (c->cr4 & CR4_PCIDE) ? c->cr3 & CR3_PCID : 0,
 		.paging = c->cr0 & CR0_PG,
 	};
 }
 
-/* The key of global pages is shared by all contexts of one VPID and EPT. */
+/* The key of global pages is shared by all contexts of one VPID and EPT (and one APIC-access page). */
 static u32 group_key(struct cpu *c, const struct ctx_id *id)
 {
 	struct mmu_state *s = c->mmu;
 
 	for (unsigned i = 0; i < TLB_CONTEXTS; i++)
-		if (s->ctx[i].used && s->ctx[i].id.vpid == id->vpid && s->ctx[i].id.ept == id->ept)
+		if (s->ctx[i].used && s->ctx[i].id.vpid == id->vpid && s->ctx[i].id.ept == id->ept &&
+		    s->ctx[i].id.apic == id->apic)
 			return s->ctx[i].gkey;
 	return mmu_new_key(c);
 }
@@ -173,7 +175,8 @@ static bool unchanged(const struct cpu *c)
 	const struct mmu_state *s = c->mmu;
 
 	return s->cr3 == c->cr3 && s->cr0 == c->cr0 && s->cr4 == c->cr4 && s->efer == c->efer && s->cur &&
-	       s->vpid == c->vmx.vpid && s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp;
+	       s->vpid == c->vmx.vpid && s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp &&
+	       s->apic == c->vmx.apic_page;
 }
 
 static void reconfigure(struct cpu *c)
@@ -187,6 +190,7 @@ static void reconfigure(struct cpu *c)
 	s->vpid = c->vmx.vpid;
 	s->ept_on = c->vmx.ept;
 	s->eptp = c->vmx.eptp;
+	s->apic = c->vmx.apic_page;
 	s->fmt = paging_format(c);
 	s->cfg = permission_config(c);
 	set_access_rights(s);

@@ -34,7 +34,7 @@ static void renew_group(struct cpu *c, const struct tlb_ctx *of)
 	for (unsigned i = 0; i < TLB_CONTEXTS; i++) {
 		struct tlb_ctx *x = &s->ctx[i];
 
-		if (x->used && x->id.vpid == of->id.vpid && x->id.ept == of->id.ept) {
+		if (x->used && x->id.vpid == of->id.vpid && x->id.ept == of->id.ept && x->id.apic == of->id.apic) {
 			x->gkey = gkey;
 			x->fast_epoch = s->fast_epoch - 1; /* fast tags to global pages go by a new number too */
 		}

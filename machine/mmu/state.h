@@ -65,6 +65,7 @@ struct ept_entry {
 /* What tells contexts apart. */
 struct ctx_id {
 	u64 ept;    /* EP4TA with bit 0 set, 0 without EPT */
+	u64 apic;   /* APIC-access page, ~0 without one: it is reached through entries without a host address */
 	u16 vpid;
 	u16 pcid;
 	bool paging;
@@ -117,7 +118,7 @@ struct mmu_state {
 	u64 fetched[FETCH_HASHES / 64];
 
 	/* What c->ctx and the tables above were computed from. */
-	u64 cr0, cr3, cr4, efer, eptp;
+	u64 cr0, cr3, cr4, efer, eptp, apic;
 	u16 vpid;
 	bool ept_on;
 

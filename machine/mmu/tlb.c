@@ -5,6 +5,7 @@
 #include "arch/paging.h"
 #include "machine/mmu/format.h"
 #include "machine/mmu/state.h"
+#include "machine/vmx/vmx.h"
 
 static bool key_matches(u32 key, u32 own, u32 global)
 {
@@ -78,13 +79,18 @@ static struct tlb_entry *put(struct cpu *c, const struct tlb_entry *n)
 	return e;
 }
 
+static u8 *host_of(struct cpu *c, u64 hpa)
+{
+	return vmx_on_apic_page(c, hpa) ? NULL : bus_ram(&c->m->bus, (hpa_t){ hpa });
+}
+
 struct tlb_entry *tlb_install_piece(struct cpu *c, const struct tlb_entry *large, u64 lin)
 {
 	struct tlb_entry e = *large;
 
 	e.page = lin & ~PAGE_OFFSET_MASK;
 	e.hpa = large->hpa + (e.page - large->page);
-	e.host = bus_ram(&c->m->bus, (hpa_t){ e.hpa });
+	e.host = host_of(c, e.hpa);
 	return put(c, &e);
 }
 
@@ -94,7 +100,7 @@ struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w)
 	struct tlb_entry e = {
 		.page = lin & ~PAGE_OFFSET_MASK,
 		.hpa = w->hpa,
-		.host = bus_ram(&c->m->bus, (hpa_t){ w->hpa }),
+		.host = host_of(c, w->hpa),
 		.key = w->global ? s->gkey : s->key,
 		.perm = w->perm,
 		.gshift = w->gshift,

@@ -11,6 +11,7 @@
 #include "machine/mmu/format.h"
 #include "machine/mmu/phys.h"
 #include "machine/mmu/state.h"
+#include "machine/vmx/vmx.h"
 
 #define ABOVE_PHYS(hi) BITS(hi, CPU_PHYS_BITS)
 
@@ -93,6 +94,8 @@ static hpa_t entry_address(struct walker *k, gpa_t gpa, bool write)
 	if (write || k->c->vmx.ept_ad)
 		a.rwx |= EPT_W;
 	ept_translate(k->c, k->o, gpa, &a, &r);
+	if (vmx_on_apic_page(k->c, r.hpa))
+		vmx_apic_guest_physical(k->c, k->o);
 	return (hpa_t){ r.hpa };
 }
 

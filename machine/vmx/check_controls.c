@@ -6,19 +6,15 @@
 #include "machine/cpu/sys/sys.h"
 #include "machine/vmx/caps.h"
 #include "machine/vmx/entry.h"
+#include "machine/vmx/virt_apic.h"
 #include "machine/vmx/vmcs.h"
 
 #define WITH_ERROR_CODE (VEC_ERROR_CODE_MASK & ~BIT32(VEC_CP)) /* no CET here */
 #define RULES(a) (sizeof(a) / sizeof((a)[0]))
 
-static bool address_valid(u64 addr, u64 low_bits)
-{
-	return !(addr & low_bits) && !(addr & ~CPU_PHYS_MASK);
-}
-
 static bool page_valid(u64 addr)
 {
-	return address_valid(addr, PAGE_OFFSET_MASK);
+	return vmx_address_valid(addr, PAGE_OFFSET_MASK);
 }
 
 /* Every bit that must be 1 is, and no bit is 1 that may not be. arg: VMX_KIND_* */
@@ -105,7 +101,7 @@ static bool timer_saved_only_if_active(const struct cpu *c, unsigned arg)
 /* The whole area, not just its first byte, lies below the physical-address width. */
 static bool msr_area(u64 addr, u64 count)
 {
-	return count == 0 || (address_valid(addr, VMX_MSR_ENTRY_SIZE - 1) &&
+	return count == 0 || (vmx_address_valid(addr, VMX_MSR_ENTRY_SIZE - 1) &&
 			      !((addr + count * VMX_MSR_ENTRY_SIZE - 1) & ~CPU_PHYS_MASK));
 }
 
@@ -235,5 +231,7 @@ const char *vmx_broken_rule(const struct cpu *c, const struct vmx_rule *rules, u
 
 const char *vmx_check_controls(const struct cpu *c)
 {
-	return vmx_broken_rule(c, control_rules, RULES(control_rules));
+	const char *broken = vmx_broken_rule(c, control_rules, RULES(control_rules));
+
+	return broken ? broken : vmx_check_virt_apic(c);
 }

@@ -12,6 +12,7 @@
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
 #include "machine/vmx/layout.h"
+#include "machine/vmx/virt_apic.h"
 #include "machine/vmx/vmx.h"
 
 /* SDM 3C 27.3.2.1: bits of CR0 that neither entry nor exit changes: ET, NW, CD and the reserved ones. */
@@ -110,6 +111,7 @@ static void load_paging(struct cpu *c)
 	c->vmx.eptp = c->vmx.ept ? VMCS(c, EPT_POINTER) : 0;
 	c->vmx.ept_ad = c->vmx.eptp & EPTP_AD;
 	c->vmx.pml = vmx_proc2(c, PROC2_ENABLE_PML);
+	c->vmx.apic_page = vmx_proc2(c, PROC2_VIRT_APIC_ACCESSES) ? VMCS(c, APIC_ACCESS_ADDR) : VMX_NO_POINTER;
 	c->vmx.vpid = vmx_proc2(c, PROC2_ENABLE_VPID) ? (u16)VMCS(c, VPID) : 0;
 	for (unsigned i = 0; i < 4; i++) {
 		if (c->vmx.ept)
@@ -169,6 +171,7 @@ _Noreturn void vmx_enter(struct cpu *c, bool launch)
 	account(c);
 	vmx_timer_start(c);
 	cpu_kick(c, PEND_VMX);
+	vmx_apic_enter(c);
 	vmx_inject(c);
 	cpu_unwind(c, UNWIND_RESUME);
 }

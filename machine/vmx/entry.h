@@ -5,6 +5,7 @@
 
 #include "arch/vmx.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/sys.h"
 
 /* One rule of the manual: holds or not, for the current VMCS. arg: which segment, control word … */
 struct vmx_rule {
@@ -26,6 +27,11 @@ const char *vmx_check_guest_segments(const struct cpu *c);
 const char *vmx_check_guest_event_state(const struct cpu *c, u64 *qual);
 
 bool vmx_eptp_valid(u64 eptp);
+/* An address in a field: nothing beyond the physical-address width, and the low bits given are 0. */
+static inline bool vmx_address_valid(u64 addr, u64 low_bits)
+{
+	return !(addr & low_bits) && !(addr & ~CPU_PHYS_MASK);
+}
 
 /* From here on the entry succeeds or fails as an exit: does not return. */
 _Noreturn void vmx_enter(struct cpu *c, bool launch);

@@ -7,6 +7,7 @@
 #include "machine/dev/apic.h"
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
+#include "machine/vmx/virt_apic.h"
 #include "machine/vmx/vmcs.h"
 #include "machine/vmx/vmx.h"
 
@@ -46,6 +47,12 @@ static u32 intr_info(const struct cpu *c, const struct event *e)
 static bool fault_sets_rf(const struct event *e)
 {
 	return e->type == EV_HW_EXCEPTION && e->vector != VEC_DB;
+}
+
+/* SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3): set, or as the event under way would have pushed it. */
+bool vmx_fault_rf(const struct cpu *c)
+{
+	return !c->is_delivering || fault_sets_rf(&c->delivering);
 }
 
 void vmx_intercept_exception(struct cpu *c, const struct event *e)
@@ -120,7 +127,10 @@ static bool exit_nmi(struct cpu *c)
 	return exit_now(c, &(struct vmexit){ .reason = EXIT_EXCEPTION_NMI, .intr_info = intr_info(c, &nmi) });
 }
 
-/* "Acknowledge interrupt on exit" takes the vector from the APIC; else the interrupt stays pending there. */
+/*
+ * "Acknowledge interrupt on exit" takes the vector from the APIC; else the interrupt stays pending there. The
+ * notification of posted interrupts does not exit: the boundary is looked at again.
+ */
 static bool exit_interrupt(struct cpu *c)
 {
 	struct vmexit x = { .reason = EXIT_EXTERNAL_INTERRUPT };
@@ -131,6 +141,8 @@ static bool exit_interrupt(struct cpu *c)
 		x.intr_info = intr_info(c, &e) & ~INTR_INFO_NMI_UNBLOCK;
 		if (apic_pending(c->apic) < 0)
 			c->pending &= ~(u32)PEND_INTR;
+		if (vmx_posted_interrupt(c, e.vector))
+			return true;
 	}
 	return exit_now(c, &x);
 }
@@ -159,7 +171,7 @@ static bool boundary_concerns(const struct cpu *c)
 /* Windows need a look at every boundary, an expired timer until it has exited. */
 static bool boundary_stays_interested(const struct cpu *c)
 {
-	return c->vmx.mtf || c->vmx.timer_expired || vmx_proc(c, PROC_INTR_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING);
+	return c->vmx.mtf || c->vmx.timer_expired || c->vmx.vintr || vmx_proc(c, PROC_INTR_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING);
 }
 
 /* True if the exit is due now; else the next instruction is to run alone. */
@@ -193,6 +205,8 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return exit_nmi(c);
 	if (vmx_proc(c, PROC_INTR_WINDOW_EXITING) && intr_open)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_INTERRUPT_WINDOW });
+	if (vmx_virtual_interrupt(c) && intr_open)
+		return false; /* the run loop delivers it: SDM 3C 30.2.2, before external interrupts */
 	if ((c->pending & PEND_INTR) && vmx_extint_exits(c) && !c->inhibit && apic_pending(c->apic) >= 0)
 		return exit_interrupt(c);
 	if (!boundary_stays_interested(c))

@@ -11,6 +11,7 @@
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
 #include "machine/vmx/layout.h"
+#include "machine/vmx/virt_apic.h"
 #include "machine/vmx/vmx.h"
 
 #define CR0_KEPT (CR0_ET | CR0_NW | CR0_CD | BITS(63, 32) | BITS(28, 19) | BIT64(17) | BITS(15, 6))
@@ -201,6 +202,7 @@ static void load_host_state(struct cpu *c)
 	c->vmx.nonroot = c->vmx.ept = c->vmx.ept_ad = c->vmx.pml = false;
 	c->vmx.eptp = 0;
 	c->vmx.vpid = 0;
+	vmx_apic_leave(c);
 	load_host_registers(c);
 	load_host_segments(c);
 	c->gpr[RSP] = VMCS(c, HOST_RSP);

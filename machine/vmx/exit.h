@@ -29,6 +29,9 @@ _Noreturn void vmx_exit_instruction(struct cpu *c, const struct op *o, unsigned 
  */
 _Noreturn void vmx_entry_failure(struct cpu *c, unsigned reason, u64 qual);
 
+/* Fault-like exits that are not exceptions: RF of the saved RFLAGS, by what the CPU was doing. */
+bool vmx_fault_rf(const struct cpu *c);
+
 /* The instruction-information field for o, an instruction that reports one. */
 u32 vmx_insn_info(const struct op *o);
 /* The displacement that such an instruction's exit qualification holds. */

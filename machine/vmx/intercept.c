@@ -7,6 +7,7 @@
 #include "arch/msrs.h"
 #include "arch/x86.h"
 #include "machine/vmx/exit.h"
+#include "machine/vmx/virt_apic.h"
 #include "machine/vmx/vmcs.h"
 #include "machine/vmx/vmx.h"
 
@@ -146,6 +147,8 @@ u64 vmx_read_cr(struct cpu *c, const struct op *o, unsigned cr, u64 value, unsig
 	case 8:
 		if (vmx_proc(c, PROC_CR8_STORE_EXITING))
 			exit_cr(c, o, 8, QUAL_CR_MOV_FROM, gpr);
+		if (vmx_proc(c, PROC_TPR_SHADOW))
+			return vmx_virtual_cr8(c);
 	}
 	return value;
 }

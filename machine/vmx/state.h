@@ -17,6 +17,10 @@ struct vmx_state {
 	bool ept;      /* non-root and "enable EPT" = 1: addresses after guest paging are guest-physical */
 	bool ept_ad;   /* EPTP bit 6 */
 	bool pml;      /* "enable PML" = 1 */
+	bool vintr;    /* non-root: a pending virtual interrupt is recognized */
+	u8 apic_due_size;
+	u16 apic_due;  /* page offset of a virtualized write whose APIC-write emulation is due, 0: none */
+	u64 apic_page; /* the APIC-access page, host-physical, in non-root operation with "virtualize APIC accesses"; else ~0 */
 	u16 vpid;      /* the VPID in use: 0 in root operation or without "enable VPID" */
 	u64 eptp;
 	u64 vmxon_ptr, vmcs_ptr; /* ~0: none */

@@ -88,7 +88,7 @@ void vmcs_write_encoding(struct cpu *c, int row, u64 encoding, u64 value)
 		*f = vmcs_cut(row, value);
 }
 
-u64 vmx_phys_read(struct cpu *c, u64 addr, unsigned size)
+u64 vmx_phys_read(const struct cpu *c, u64 addr, unsigned size)
 {
 	const u8 *p = bus_ram(&c->m->bus, (hpa_t){ addr });
 	u64 v = ~0ull;

@@ -72,7 +72,7 @@ static inline bool vmx_entry_ctl(const struct cpu *c, u32 control)
  * not RAM reads as all ones and swallows writes. Aligned accesses only. Stores are seen by the oracle and by
  * decoded code.
  */
-u64 vmx_phys_read(struct cpu *c, u64 addr, unsigned size);
+u64 vmx_phys_read(const struct cpu *c, u64 addr, unsigned size);
 void vmx_phys_write(struct cpu *c, u64 addr, unsigned size, u64 value);
 
 /* Moves the whole VMCS between its region in memory and the CPU. addr: page aligned. */

@@ -22,7 +22,7 @@ void vmx_reset(struct cpu *c)
 		timer_cancel(c->m, &c->vmx.timer);
 	memset(&c->vmx, 0, sizeof(c->vmx));
 	c->vmx.vmcs = cache;
-	c->vmx.vmxon_ptr = c->vmx.vmcs_ptr = VMX_NO_POINTER;
+	c->vmx.vmxon_ptr = c->vmx.vmcs_ptr = c->vmx.apic_page = VMX_NO_POINTER;
 	vmx_timer_bind(c);
 }
 
@@ -36,6 +36,10 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.ept_ad", v->ept_ad);
 	snap_var(s, "vmx.pml", v->pml);
 	snap_var(s, "vmx.vpid", v->vpid);
+	snap_var(s, "vmx.vintr", v->vintr);
+	snap_var(s, "vmx.apic_due", v->apic_due);
+	snap_var(s, "vmx.apic_due_size", v->apic_due_size);
+	snap_var(s, "vmx.apic_page", v->apic_page);
 	snap_var(s, "vmx.eptp", v->eptp);
 	snap_var(s, "vmx.vmxon_ptr", v->vmxon_ptr);
 	snap_var(s, "vmx.vmcs_ptr", v->vmcs_ptr);

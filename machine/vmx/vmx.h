@@ -81,6 +81,40 @@ _Noreturn void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t g
  */
 void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa);
 
+/*
+ * APIC virtualization: virt_apic.c, virt_apic_access.c. For the mmu: an address on the APIC-access page is accessed.
+ * check returns if the access, of n bytes, is virtualized, and exits else; read and write then do it. An access that
+ * is only partly on the page counts with n above 4.
+ */
+static inline bool vmx_on_apic_page(const struct cpu *c, u64 hpa)
+{
+	return unlikely((hpa & ~PAGE_OFFSET_MASK) == c->vmx.apic_page);
+}
+void vmx_apic_check(struct cpu *c, const struct op *o, u64 hpa, unsigned n, bool write);
+void vmx_apic_read(struct cpu *c, u64 hpa, void *to, unsigned n);
+void vmx_apic_write(struct cpu *c, u64 hpa, const void *from, unsigned n);
+_Noreturn void vmx_apic_fetch(struct cpu *c, u64 hpa);
+/* By a guest-physical access: a guest's paging-structure entry under EPT. */
+_Noreturn void vmx_apic_guest_physical(struct cpu *c, const struct op *o);
+/* MOV to CR8. False: the local APIC's own TPR is meant. */
+bool vmx_write_cr8(struct cpu *c, u64 value);
+/* RDMSR and WRMSR of x2APIC registers. False, X2APIC_NOT_VIRTUAL: go on as always. X2APIC_FAULT: #GP(0). */
+enum vmx_x2apic { X2APIC_NOT_VIRTUAL, X2APIC_DONE, X2APIC_FAULT };
+bool vmx_x2apic_read(struct cpu *c, u32 index, u64 *value);
+enum vmx_x2apic vmx_x2apic_write(struct cpu *c, u32 index, u64 value);
+/* At a boundary, before anything else: what follows from a virtualized write. */
+bool vmx_apic_emulate(struct cpu *c); /* true if it exited */
+static inline bool vmx_apic_event(struct cpu *c)
+{
+	return unlikely(c->vmx.apic_due) && vmx_apic_emulate(c);
+}
+/* A virtual interrupt is to be delivered as soon as interrupts are open; taking it gives its vector. */
+static inline bool vmx_virtual_interrupt(const struct cpu *c)
+{
+	return unlikely(c->vmx.vintr);
+}
+u8 vmx_take_virtual_interrupt(struct cpu *c);
+
 /* Instructions of the room itself. */
 bool vmx_lower(struct lower *l);
 bool vmx_msr_read(struct cpu *c, u32 index, u64 *value);  /* capability MSRs; false: not mine or #GP */

@@ -122,7 +122,8 @@ static void write_cr8(struct cpu *c, const struct op *o, u64 v)
 {
 	if (v >> 4)
 		raise_gp0(c, o);
-	apic_set_tpr(c->apic, v);
+	if (!vmx_write_cr8(c, v))
+		apic_set_tpr(c->apic, v);
 }
 
 const struct op *op_mov_to_cr(struct cpu *c, const struct op *o)

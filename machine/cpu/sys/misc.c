@@ -106,7 +106,7 @@ const struct op *op_rdmsr(struct cpu *c, const struct op *o)
 		smp_in_order(c, o);
 	if (index == IA32_TIME_STAMP_COUNTER)
 		smp_tsc_order(c);
-	if (!msr_read(c, index, &v))
+	if (!vmx_x2apic_read(c, index, &v) && !msr_read(c, index, &v))
 		raise_gp0(c, o);
 	if (vmx_nonroot(c) && index == IA32_TIME_STAMP_COUNTER)
 		v = vmx_tsc(c, v);
@@ -114,6 +114,13 @@ const struct op *op_rdmsr(struct cpu *c, const struct op *o)
 	stat_add(c->m, STAT_MSR_READS, 1);
 	cpu_charge(c, COST_RDMSR);
 	return misc_done(c, o);
+}
+
+static bool wrmsr(struct cpu *c, u32 index, u64 v)
+{
+	enum vmx_x2apic x = vmx_x2apic_write(c, index, v);
+
+	return x == X2APIC_NOT_VIRTUAL ? msr_write(c, index, v) : x == X2APIC_DONE;
 }
 
 const struct op *op_wrmsr(struct cpu *c, const struct op *o)
@@ -125,7 +132,7 @@ const struct op *op_wrmsr(struct cpu *c, const struct op *o)
 	vmx_intercept_msr(c, o, index, true);
 	if (msr_is_timed(index))
 		smp_in_order(c, o);
-	if (!msr_write(c, index, (u32)c->gpr[RAX] | c->gpr[RDX] << 32))
+	if (!wrmsr(c, index, (u32)c->gpr[RAX] | c->gpr[RDX] << 32))
 		raise_gp0(c, o);
 	stat_add(c->m, STAT_MSR_WRITES, 1);
 	cpu_charge(c, COST_WRMSR);

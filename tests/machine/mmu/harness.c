@@ -120,6 +120,38 @@ bool vmx_msr_read(struct cpu *c, u32 index, u64 *value)
 	return true;
 }
 
+/* No APIC-access page here: tests/guest/vmx/vmx_apic.c has one. */
+static _Noreturn void no_apic_page(void)
+{
+	fail_msg("an access to the APIC-access page");
+	abort();
+}
+
+void vmx_apic_check(struct cpu *c, const struct op *o, u64 hpa, unsigned n, bool write)
+{
+	no_apic_page();
+}
+
+void vmx_apic_read(struct cpu *c, u64 hpa, void *to, unsigned n)
+{
+	no_apic_page();
+}
+
+void vmx_apic_write(struct cpu *c, u64 hpa, const void *from, unsigned n)
+{
+	no_apic_page();
+}
+
+void vmx_apic_fetch(struct cpu *c, u64 hpa)
+{
+	no_apic_page();
+}
+
+void vmx_apic_guest_physical(struct cpu *c, const struct op *o)
+{
+	no_apic_page();
+}
+
 void machine_unimplemented(struct cpu *c, const struct op *o, const char *fmt, ...)
 {
 	(void)c;
@@ -206,7 +238,7 @@ void env_reset(void)
 	c->cpl = 0;
 	c->code_size = 32;
 	c->budget = 0;
-	c->vmx = (struct vmx_state){ 0 };
+	c->vmx = (struct vmx_state){ .apic_page = VMX_NO_POINTER };
 	env.logged = 0;
 	env.log_room = 64;
 	env.log_entry = 0;
