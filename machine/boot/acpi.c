@@ -31,8 +31,6 @@
 #define BOOT_NO_ASPM        (1u << 4)
 #define LATENCY_NONE 0xfff /* of C2 and C3: there are none */
 
-#define PCI_HOLE_FIRST 0xc0000000u
-#define PCI_HOLE_LAST  0xdfffffffu /* the memory-mapped configuration space follows */
 
 struct table {
 	u8 bytes[AML_MAX + HEADER];
@@ -105,6 +103,24 @@ static void legacy_device(struct aml *a, const char *name, const char *id, unsig
 	aml_close(a, device);
 }
 
+/* _PRT: INTA# of each slot has a pin of the I/O APIC of its own, level-triggered and active low. */
+static void interrupt_routing(struct aml *a)
+{
+	unsigned table, mark;
+
+	aml_name(a, "_PRT");
+	table = aml_package(a, PCI_SLOTS_WIRED);
+	for (unsigned slot = 1; slot <= PCI_SLOTS_WIRED; slot++) {
+		mark = aml_package(a, 4);
+		aml_integer(a, slot << 16 | 0xffff); /* any function */
+		aml_integer(a, 0);
+		aml_integer(a, 0);
+		aml_integer(a, PCI_PIN(slot));
+		aml_close(a, mark);
+	}
+	aml_close(a, table);
+}
+
 static void pci_root(struct aml *a)
 {
 	unsigned device = aml_device(a, "PCI0"), mark;
@@ -117,11 +133,9 @@ static void pci_root(struct aml *a)
 	aml_io(a, 0xcf8, 8);
 	aml_io_window(a, 0, 0xcf7);
 	aml_io_window(a, 0xd00, 0xffff);
-	aml_memory_window(a, PCI_HOLE_FIRST, PCI_HOLE_LAST);
+	aml_memory_window(a, PCI_HOLE_BASE, PCI_HOLE_BASE + PCI_HOLE_SIZE - 1);
 	aml_resources_close(a, mark);
-	aml_name(a, "_PRT");
-	mark = aml_package(a, 0);
-	aml_close(a, mark);
+	interrupt_routing(a);
 	aml_close(a, device);
 }
 

@@ -21,7 +21,7 @@
 #define DEFAULT_EPOCH 1767225600ull /* 2026-01-01 00:00:00 UTC */
 
 enum option_id {
-	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_STATS, OPT_SNAPSHOT_TO,
+	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_DISK, OPT_NET, OPT_RNG, OPT_STATS, OPT_SNAPSHOT_TO,
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE,
 	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
 	OPT_DUMP_ON_EXIT, OPT_HELP, OPT_VERSION,
@@ -35,6 +35,9 @@ static const struct option options[] = {
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "serial2", required_argument, NULL, OPT_SERIAL2 },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "net", required_argument, NULL, OPT_NET },
+	{ "rng", no_argument, NULL, OPT_RNG },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "snapshot-to", required_argument, NULL, OPT_SNAPSHOT_TO },
 	{ "snapshot-exit", no_argument, NULL, OPT_SNAPSHOT_EXIT },
@@ -73,6 +76,14 @@ static const char usage[] =
 "  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell\n"
 "                      (broadwell)\n"
 "\n"
+"Virtio devices on PCI\n"
+"  --disk FILE[,ro][,snapshot]\n"
+"                      a block device (up to 4): a raw image. Writes go to the file; with ro the guest may not write;\n"
+"                      with snapshot its writes stay in memory and are gone at the end\n"
+"  --net peer          a network device; at its other end 10.0.2.2 answers ARP, ICMP echo, DHCP and UDP echo\n"
+"  --net unix:PATH     its frames go through a UNIX stream socket of the host, each behind its length in 4 bytes\n"
+"  --rng               an entropy device; what it gives follows from --seed\n"
+"\n"
 "Serial ports (0x3f8: --serial, default stdio; 0x2f8: --serial2, default null)\n"
 "  stdio               the terminal in raw mode; Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\n"
 "  null                no input, output dropped\n"
@@ -83,7 +94,8 @@ static const char usage[] =
 "  --stats FILE        counters, VM exits by reason, times and the cost table as JSON, written at the end (-: stdout)\n"
 "  --snapshot-to DIR   where the guest's request for a snapshot saves the machine\n"
 "  --snapshot-exit     end with status 0 after saving\n"
-"  --resume DIR        go on from a snapshot; --ram, --cpus, --costs, --seed and --epoch are the snapshot's\n"
+"  --resume DIR        go on from a snapshot; RAM, processors, costs, seed, epoch and virtio devices\n"
+"                      are the snapshot's\n"
 "  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
 "  --trace-insn CYCLE  print every instruction and the registers on stderr from this cycle on\n"
 "  --profile FILE      where the guest's cycles go: RIP every 10007 cycles, as lines `count mode address`, at the end\n"
@@ -208,6 +220,24 @@ static int set_gdb(struct machine_config *cfg, const char *arg)
 	return -1;
 }
 
+static int add_disk(struct machine_config *cfg, const char *arg)
+{
+	for (unsigned i = 0; i < MACHINE_DISKS; i++)
+		if (!cfg->disk[i]) {
+			cfg->disk[i] = arg;
+			return *arg ? -1 : fail("--disk: no file is named");
+		}
+	return fail("--disk %s: at most %u disks", arg, MACHINE_DISKS);
+}
+
+static int set_net(struct machine_config *cfg, const char *arg)
+{
+	if (strcmp(arg, "peer") != 0 && (strncmp(arg, "unix:", 5) != 0 || !arg[5]))
+		return fail("--net %s: not peer or unix:PATH", arg);
+	cfg->net = arg;
+	return -1;
+}
+
 static int set_option(struct machine_config *cfg, int id, const char *arg)
 {
 	switch ((enum option_id)id) {
@@ -218,6 +248,9 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_CPUS: return set_cpus(cfg, arg);
 	case OPT_SERIAL: return set_serial(cfg, 0, arg);
 	case OPT_SERIAL2: return set_serial(cfg, 1, arg);
+	case OPT_DISK: return add_disk(cfg, arg);
+	case OPT_NET: return set_net(cfg, arg);
+	case OPT_RNG: cfg->rng = true; return -1;
 	case OPT_STATS: cfg->stats = arg; return -1;
 	case OPT_SNAPSHOT_TO: cfg->snapshot_to = arg; return -1;
 	case OPT_SNAPSHOT_EXIT: cfg->snapshot_exit = true; return -1;
@@ -249,6 +282,8 @@ static int check_together(const struct machine_config *cfg)
 		return fail("--resume: excludes --kernel");
 	if (cfg->resume && (cfg->initrd || cfg->append))
 		return fail("--resume: excludes --initrd and --append");
+	if (cfg->resume && (cfg->disk[0] || cfg->net || cfg->rng))
+		return fail("--resume: excludes --disk, --net and --rng: they are the snapshot's");
 	if (cfg->snapshot_exit && !cfg->snapshot_to)
 		return fail("--snapshot-exit: needs --snapshot-to");
 	if (cfg->trace_events && !cfg->trace_file)

@@ -6,6 +6,7 @@
 #include "machine/core/types.h"
 
 #define MACHINE_SERIALS 2
+#define MACHINE_DISKS 4
 
 struct machine_config {
 	/* bzImage, vmlinux (ELF64) or Multiboot-1 image; initrd is the module of the latter */
@@ -16,6 +17,9 @@ struct machine_config {
 	u64 seed;
 	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input there from the first cycle) */
 	const char *serial[MACHINE_SERIALS];
+	const char *disk[MACHINE_DISKS]; /* FILE[,ro][,snapshot]; NULL behind the last */
+	const char *net;     /* "peer" or "unix:PATH"; NULL: no network */
+	bool rng;            /* an entropy device */
 	const char *profile; /* file for --profile */
 	const char *stats;   /* file for --stats */
 	const char *resume;  /* snapshot directory to resume */

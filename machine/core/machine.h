@@ -71,6 +71,16 @@ static inline void stat_add(struct machine *m, enum counter k, u64 n)
 	m->stat[k] += n;
 }
 
+/* SplitMix64 (Steele, Lea, Flood 2014): all of the machine's randomness comes from its seed. */
+static inline u64 machine_random(struct machine *m)
+{
+	u64 z = m->seed += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
 /*
  * The machine's life: allocates and connects everything by the configuration (0, or a status with a line on stderr),
  * and loads the kernel or the snapshot. cfg must live as long as the machine; a resume overwrites in it what the

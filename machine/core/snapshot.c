@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 2
+#define VERSION 3
 
 struct header {
 	char magic[8];
@@ -41,6 +41,7 @@ struct header {
 struct snap {
 	const char *dir;
 	bool restoring, failed;
+	bool refused; /* failed, and a line has said why */
 	u8 *buf;
 	size_t n, room; /* saving: filled and allocated; restoring: n is the file's size */
 	size_t at;      /* restoring: read up to here */
@@ -141,6 +142,42 @@ void snap_bytes(struct snap *s, const char *name, void *p, size_t n)
 bool snap_restoring(const struct snap *s)
 {
 	return s->restoring;
+}
+
+void snap_refuse(struct snap *s, const char *object, const char *why)
+{
+	if (!s->failed)
+		fprintf(stderr, "ooh-machine: %s: %s\n", object, why);
+	s->failed = s->refused = true;
+}
+
+/* A string or NULL; a restored one lives as long as the program. */
+static void snap_string(struct snap *s, const char *name, const char **string)
+{
+	u32 n = *string ? (u32)strlen(*string) + 1 : 0;
+	char *copy;
+
+	snap_var(s, name, n);
+	if (!s->restoring) {
+		snap_bytes(s, name, (void *)*string, n);
+		return;
+	}
+	copy = n && n <= s->n - s->at ? malloc(n) : NULL;
+	if (n && !copy)
+		broken(s, "ends too early", name);
+	snap_bytes(s, name, copy, copy ? n : 0);
+	if (copy)
+		copy[n - 1] = '\0';
+	*string = s->failed ? NULL : copy;
+}
+
+/* What the machine is made of, besides what the header says. */
+static void snap_config(struct snap *s, struct machine_config *cfg)
+{
+	for (unsigned i = 0; i < MACHINE_DISKS; i++)
+		snap_string(s, "config.disk", &cfg->disk[i]);
+	snap_string(s, "config.net", &cfg->net);
+	snap_var(s, "config.rng", cfg->rng);
 }
 
 /* All rooms, in the one order. The clock comes first: restored devices may arm timers. */
@@ -260,6 +297,7 @@ static u64 hash(const u8 *p, size_t n)
 int snapshot_save(struct machine *m, const char *dir)
 {
 	struct snap s = { .dir = dir };
+	struct machine_config cfg = *m->cfg;
 	struct header h = { .magic = MAGIC, .version = VERSION, .cpus = m->ncpus, .ram = m->bus.ram_size,
 		.seed = m->cfg->seed, .epoch = m->cfg->epoch, .block = m->snapshot_block };
 	int err;
@@ -268,11 +306,12 @@ int snapshot_save(struct machine *m, const char *dir)
 		return report(dir, ".", "%s", strerror(errno));
 	snprintf(h.costs, sizeof(h.costs), "%s", m->costs->name);
 	append(&s, &h, sizeof(h));
+	snap_config(&s, &cfg);
 	snap_all(m, &s);
 	if (s.failed) {
 		free(s.buf);
 		errno = ENOMEM;
-		return report(dir, "state", "out of memory");
+		return s.refused ? -EINVAL : report(dir, "state", "out of memory");
 	}
 	h.id = hash(s.buf + sizeof(h), s.n - sizeof(h));
 	memcpy(s.buf, &h, sizeof(h));
@@ -330,9 +369,11 @@ int snapshot_read_config(const char *dir, struct machine_config *cfg)
 	struct header h;
 	int err = read_state(&s, &h);
 
+	if (!err)
+		snap_config(&s, cfg);
 	free(s.buf);
-	if (err)
-		return err;
+	if (err || s.failed)
+		return err ? err : -EINVAL;
 	cfg->ram = h.ram;
 	cfg->cpus = h.cpus;
 	cfg->seed = h.seed;
@@ -361,8 +402,11 @@ int snapshot_load(struct machine *m, const char *dir)
 {
 	struct snap s = { .dir = dir, .restoring = true };
 	struct header h;
+	struct machine_config same = { 0 }; /* as snapshot_read_config has seen it */
 	int err = read_state(&s, &h);
 
+	if (!err)
+		snap_config(&s, &same);
 	if (!err && (h.ram != m->bus.ram_size || h.cpus != m->ncpus)) {
 		errno = EINVAL;
 		err = report(dir, "state", "of another machine: other RAM or CPUs");

@@ -15,9 +15,11 @@ struct snap;
 void snap_bytes(struct snap *s, const char *name, void *p, size_t n);
 #define snap_var(s, name, lvalue) snap_bytes((s), (name), &(lvalue), sizeof(lvalue))
 bool snap_restoring(const struct snap *s);
+/* The snapshot fails: one line on stderr, `object: why`. */
+void snap_refuse(struct snap *s, const char *object, const char *why);
 
 /*
- * What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs. 0 or a negative errno, as
+ * What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs, virtio devices. 0 or a negative errno, as
  * below.
  */
 struct machine_config;

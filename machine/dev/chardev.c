@@ -148,13 +148,13 @@ static unsigned take_commands(struct chardev *ch, u8 *buf, unsigned n)
 	return kept;
 }
 
-void chardev_poll(struct chardev *ch, int ms)
+void chardev_poll(struct chardev *ch)
 {
 	struct pollfd fd = { .fd = ch->in, .events = POLLIN };
 
 	if (ch->in < 0 || !ch->polled || ch->rx_at < ch->rx_n)
 		return;
-	if (poll(&fd, 1, ms) <= 0 || !(fd.revents & (POLLIN | POLLHUP | POLLERR)))
+	if (poll(&fd, 1, 0) <= 0 || !(fd.revents & (POLLIN | POLLHUP | POLLERR)))
 		return;
 	ch->rx_at = 0;
 	fill(ch, ch->rx, &ch->rx_n);

@@ -30,8 +30,8 @@ unsigned chardev_ready(struct chardev *ch);
 u8 chardev_get(struct chardev *ch);
 void chardev_put(struct chardev *ch, u8 byte);
 void chardev_flush(struct chardev *ch);
-/* Polled input: takes what the host has, after waiting up to ms milliseconds (0: not at all, -1: for ever). */
-void chardev_poll(struct chardev *ch, int ms);
+/* Polled input: takes what the host has now. */
+void chardev_poll(struct chardev *ch);
 /* Input may still come in the host's time. */
 bool chardev_may_wake(const struct chardev *ch);
 

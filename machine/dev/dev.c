@@ -3,6 +3,7 @@
 #include "machine/dev/dev.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,21 @@ static bool init_apics(struct machine *m)
 	return true;
 }
 
+static bool init_virtio(struct devices *d, const struct machine_config *cfg)
+{
+	d->net.link.fd = -1;
+	for (; d->disks < DISKS && cfg->disk[d->disks]; d->disks++)
+		if (!vblk_init(&d->disk[d->disks], &d->pci, SLOT_DISK + d->disks, d->disks, cfg->disk[d->disks]))
+			return false;
+	if (cfg->net && !vnet_init(&d->net, &d->pci, SLOT_NET, cfg->net))
+		return false;
+	d->has_net = cfg->net;
+	if (cfg->rng)
+		vrng_init(&d->rng, &d->pci, SLOT_RNG);
+	d->has_rng = cfg->rng;
+	return true;
+}
+
 int dev_init(struct machine *m, const struct machine_config *cfg)
 {
 	struct devices *d = calloc(1, sizeof(*d));
@@ -79,7 +95,7 @@ int dev_init(struct machine *m, const struct machine_config *cfg)
 	pci_init(&d->pci, m);
 	board_init(&d->board, m);
 	ctl_init(&d->ctl, m);
-	if (!init_serials(m, cfg))
+	if (!init_serials(m, cfg) || !init_virtio(d, cfg))
 		return -EIO;
 	catch_signals();
 	d->ready = true;
@@ -95,12 +111,30 @@ void irq_set(struct machine *m, unsigned irq, bool level)
 	ioapic_set(&d->ioapic, irq == 0 ? PIT_PIN : irq, level);
 }
 
+/* Waits until one of the host's ends has something, at most so many milliseconds (-1: for ever). */
+static void wait_input(const struct devices *d, int ms)
+{
+	struct pollfd fd[SERIALS + 1];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SERIALS; i++)
+		if (chardev_may_wake(&d->chardev[i]))
+			fd[n++] = (struct pollfd){ .fd = d->chardev[i].in, .events = POLLIN };
+	if (d->net.link.fd >= 0)
+		fd[n++] = (struct pollfd){ .fd = d->net.link.fd, .events = POLLIN };
+	poll(fd, n, ms);
+}
+
 static void host_input(struct machine *m, int ms)
 {
 	struct devices *d = m->dev;
 
+	if (ms)
+		wait_input(d, ms);
+	if (d->has_net)
+		vnet_poll(&d->net);
 	for (unsigned i = 0; i < SERIALS; i++) {
-		chardev_poll(&d->chardev[i], ms);
+		chardev_poll(&d->chardev[i]);
 		if (d->chardev[i].quit)
 			machine_stop(m, STATUS_INTERRUPTED, "ended by Ctrl-A x");
 		if (d->chardev[i].polled)
@@ -120,24 +154,28 @@ void dev_poll(struct machine *m)
 	debug_poll(m);
 }
 
-/* The serial port whose input may end a wait, NULL if there is none. */
-static const struct chardev *waker(const struct devices *d)
+/* What may end a wait from outside: input that comes in the host's time, from somebody who lives in it (real). */
+static bool may_wake(const struct devices *d, bool *real)
 {
-	for (unsigned i = 0; i < SERIALS; i++)
-		if (chardev_may_wake(&d->chardev[i]))
-			return &d->chardev[i];
-	return NULL;
+	bool any = d->net.link.fd >= 0;
+
+	*real = any;
+	for (unsigned i = 0; i < SERIALS; i++) {
+		any |= chardev_may_wake(&d->chardev[i]);
+		*real |= chardev_may_wake(&d->chardev[i]) && d->chardev[i].tty;
+	}
+	return any;
 }
 
 /*
- * With a person at the terminal an idle guest sleeps in real time, as long as *until says; else virtual time jumps to
- * the next timer. Returns milliseconds to wait; *until is how far time goes after that.
+ * With a person at the terminal, or a network, an idle guest sleeps in real time, as long as *until says; else virtual
+ * time jumps to the next timer. Returns milliseconds to wait; *until is how far time goes after that.
  */
-static int wait_ms(const struct machine *m, const struct chardev *ch, u64 *until)
+static int wait_ms(const struct machine *m, bool real, u64 *until)
 {
 	u64 now = machine_now(m), ms;
 
-	if (!ch->tty)
+	if (!real)
 		return *until == CYCLES_NONE ? MAX_WAIT_MS : 0;
 	if (*until != CYCLES_NONE && *until <= now)
 		return 0;
@@ -151,15 +189,15 @@ static int wait_ms(const struct machine *m, const struct chardev *ch, u64 *until
 
 bool dev_idle_wait(struct machine *m, u64 *until)
 {
-	const struct chardev *ch = waker(m->dev);
+	bool real, any = may_wake(m->dev, &real);
 
 	dev_poll(m);
 	if (m->stop)
 		return true;
-	if (!ch && *until == CYCLES_NONE)
+	if (!any && *until == CYCLES_NONE)
 		return false;
-	if (ch)
-		host_input(m, wait_ms(m, ch, until));
+	if (any)
+		host_input(m, wait_ms(m, real, until));
 	return true;
 }
 
@@ -167,6 +205,10 @@ void dev_close(struct machine *m)
 {
 	for (unsigned i = 0; m->dev && i < SERIALS; i++)
 		chardev_close(&m->dev->chardev[i]);
+	for (unsigned i = 0; m->dev && i < DISKS; i++)
+		disk_close(&m->dev->disk[i].disk);
+	if (m->dev && m->dev->has_net)
+		vnet_close(&m->dev->net);
 }
 
 void dev_snap(struct machine *m, struct snap *s)
@@ -180,6 +222,12 @@ void dev_snap(struct machine *m, struct snap *s)
 	fwcfg_snap(&d->fwcfg, s);
 	pm_snap(&d->pm, s);
 	pci_snap(&d->pci, s);
+	for (unsigned i = 0; i < d->disks; i++)
+		vblk_snap(&d->disk[i], s);
+	if (d->has_net)
+		vnet_snap(&d->net, s);
+	if (d->has_rng)
+		vrng_snap(&d->rng, s);
 	board_snap(&d->board, s);
 	ctl_snap(&d->ctl, s);
 	for (unsigned i = 0; i < SERIALS; i++) {

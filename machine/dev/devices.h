@@ -14,8 +14,17 @@
 #include "machine/dev/pm.h"
 #include "machine/dev/rtc.h"
 #include "machine/dev/uart.h"
+#include "machine/dev/vblk.h"
+#include "machine/dev/vnet.h"
+#include "machine/dev/vrng.h"
 
 #define SERIALS 2
+#define DISKS 4
+
+/* Slots of the PCI bus. */
+#define SLOT_DISK 1 /* and those that follow */
+#define SLOT_NET  (SLOT_DISK + DISKS)
+#define SLOT_RNG  (SLOT_NET + 1)
 
 struct devices {
 	struct machine *m;
@@ -28,6 +37,11 @@ struct devices {
 	struct fwcfg fwcfg;
 	struct pm pm;
 	struct pci pci;
+	struct vblk disk[DISKS];
+	unsigned disks;
+	struct vnet net;
+	struct vrng rng;
+	bool has_net, has_rng;
 	struct ctl ctl;
 	struct board board;
 	bool ready; /* dev_init got to its end */

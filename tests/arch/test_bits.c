@@ -14,6 +14,7 @@
 #include "arch/cpuid.h"
 #include "arch/msrs.h"
 #include "arch/paging.h"
+#include "arch/pci.h"
 #include "arch/vmx.h"
 #include "arch/x86.h"
 
@@ -132,7 +133,20 @@ static void check(const struct value *v, size_t n)
 CHECK(x86)
 CHECK(paging)
 CHECK(vmx)
+/* PCI Local Bus Specification 3.0, figures 6-1 and 6-11, tables 6-1 and 6-2. */
+static const struct value pci_values[] = {
+	V(PCI_VENDOR, 0), V(PCI_DEVICE, 2), V(PCI_COMMAND, 4), V(PCI_STATUS, 6), V(PCI_REVISION, 8), V(PCI_CLASS, 9),
+	V(PCI_CACHE_LINE, 12), V(PCI_LATENCY, 13), V(PCI_BAR0, 16), V(PCI_SUBSYSTEM_VENDOR, 44), V(PCI_SUBSYSTEM, 46),
+	V(PCI_CAPABILITIES, 52), V(PCI_INTERRUPT_LINE, 60), V(PCI_INTERRUPT_PIN, 61), V(PCI_HEADER_END, 64),
+	V(PCI_COMMAND_IO, 1 << 0), V(PCI_COMMAND_MEMORY, 1 << 1), V(PCI_COMMAND_MASTER, 1 << 2), V(PCI_COMMAND_PARITY, 1 << 6),
+	V(PCI_COMMAND_SERR, 1 << 8), V(PCI_COMMAND_NO_INTX, 1 << 10), V(PCI_STATUS_INTERRUPT, 1 << 3),
+	V(PCI_STATUS_CAPABILITIES, 1 << 4), V(PCI_CAP_VENDOR, 9), V(PCI_CAP_MSIX, 17), V(PCI_MSIX_CONTROL, 2),
+	V(PCI_MSIX_TABLE, 4), V(PCI_MSIX_PENDING, 8), V(PCI_MSIX_BYTES, 12), V(PCI_MSIX_ENABLE, 1 << 15),
+	V(PCI_MSIX_MASK, 1 << 14), V(PCI_MSIX_ENTRY, 16), V(PCI_MSIX_ENTRY_MASKED, 1),
+};
+
 CHECK(apic)
+CHECK(pci)
 CHECK(msr)
 
 struct flag {
@@ -181,7 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_x86),  cmocka_unit_test(test_paging), cmocka_unit_test(test_vmx),
-		cmocka_unit_test(test_apic), cmocka_unit_test(test_msr),    cmocka_unit_test(test_cpuid_unique),
+		cmocka_unit_test(test_apic), cmocka_unit_test(test_pci),   cmocka_unit_test(test_msr),    cmocka_unit_test(test_cpuid_unique),
 		cmocka_unit_test(test_cpuid_bits),
 	};
 

@@ -139,23 +139,13 @@ const struct op *op_wrmsr(struct cpu *c, const struct op *o)
 	return misc_done(c, o);
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014): all of the machine's randomness comes from its seed. */
-static u64 next_random(struct machine *m)
-{
-	u64 z = m->seed += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
 static const struct op *give_random(struct cpu *c, const struct op *o, unsigned reason)
 {
 	u64 v;
 
 	cpu_sync(c, o);
 	vmx_intercept_info(c, o, reason);
-	v = next_random(c->m);
+	v = machine_random(c->m);
 	if (o->size == 2)
 		c->gpr[o->dst] = (c->gpr[o->dst] & ~0xffffull) | (v & 0xffff);
 	else

@@ -44,6 +44,18 @@ expect 2 "--serial2 stdio: the first" --kernel "$tmp/text" --serial2 stdio
 expect 2 "--costs pentium: no such table" --kernel "$tmp/text" --costs pentium
 expect 2 "--max-cycles soon: not a number" --kernel "$tmp/text" --max-cycles soon
 expect 2 "--snapshot-exit: needs" --kernel "$tmp/text" --snapshot-exit
+expect 2 "--disk $tmp/text: at most 4" --kernel "$tmp/text" $(for i in 1 2 3 4 5; do echo --disk "$tmp/text"; done)
+expect 2 "--disk: no file" --kernel "$tmp/text" --disk ""
+expect 2 "--net: needs an argument" --kernel "$tmp/text" --net
+expect 2 "--net tap: not peer" --kernel "$tmp/text" --net tap
+expect 2 "--net unix:: not peer" --kernel "$tmp/text" --net unix:
+expect 2 "--resume: excludes --disk" --resume "$tmp" --disk "$tmp/zeros"
+expect 2 "--resume: excludes --disk" --resume "$tmp" --rng
+expect 3 "$tmp/none: No such file" --kernel "$tmp/zeros" --serial null --disk "$tmp/none,ro,snapshot"
+expect 3 "$tmp: Is a directory" --kernel "$tmp/zeros" --serial null --disk "$tmp"
+expect 3 "$tmp/text: not a disk image" --kernel "$tmp/zeros" --serial null --disk "$tmp/text"
+expect 3 "$tmp/empty: not a disk image" --kernel "$tmp/zeros" --serial null --disk "$tmp/empty"
+expect 3 "$tmp/none: No such file" --kernel "$tmp/zeros" --serial null --net "unix:$tmp/none"
 expect 2 "--trace-events reads: not a list" --kernel "$tmp/text" --trace "$tmp/out" --trace-events reads
 expect 2 "--trace-events exits,: not a list" --kernel "$tmp/text" --trace "$tmp/out" --trace-events exits,
 expect 2 "--trace-events: needs" --kernel "$tmp/text" --trace-events exits

@@ -5,10 +5,22 @@
 
 struct pc *pc_new(const char *serial)
 {
+	return pc_new_with(&(struct machine_config){ .serial = { serial, "null" } });
+}
+
+struct pc *pc_new_with(const struct machine_config *cfg)
+{
 	struct pc *pc = calloc(1, sizeof(*pc));
 
-	pc->cfg = (struct machine_config){ .ram = 16 << 20, .cpus = 1, .costs = "broadwell", .seed = 1,
-		.epoch = 1000000000, .serial = { serial, "null" } };
+	pc->cfg = *cfg;
+	pc->cfg.ram = 16 << 20;
+	pc->cfg.cpus = 1;
+	pc->cfg.costs = "broadwell";
+	pc->cfg.seed = 1;
+	pc->cfg.epoch = 1000000000;
+	for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+		if (!pc->cfg.serial[i])
+			pc->cfg.serial[i] = "null";
 	pc->m.cfg = &pc->cfg;
 	pc->m.costs = cost_table_find("broadwell");
 	assert_true(bus_init(&pc->m, pc->cfg.ram));

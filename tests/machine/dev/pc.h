@@ -25,8 +25,10 @@ struct pc {
 	struct cpu *c;
 };
 
-/* Fresh machines, one a test; cfg->serial may be set before. */
+/* Fresh machines, one a test. */
 struct pc *pc_new(const char *serial);
+/* The same with devices: cfg->ram, seed and so on are set by it. */
+struct pc *pc_new_with(const struct machine_config *cfg);
 void pc_free(struct pc *pc);
 
 void out8(struct pc *pc, u16 port, u8 v);
