@@ -93,6 +93,12 @@ static bool unrestricted_needs_ept(const struct cpu *c, unsigned arg)
 	return !vmx_proc2(c, PROC2_UNRESTRICTED_GUEST) || vmx_proc2(c, PROC2_ENABLE_EPT);
 }
 
+static bool shadow_bitmaps(const struct cpu *c, unsigned arg)
+{
+	return !vmx_proc2(c, PROC2_VMCS_SHADOWING) ||
+	       (page_valid(VMCS(c, VMREAD_BITMAP)) && page_valid(VMCS(c, VMWRITE_BITMAP)));
+}
+
 static bool timer_saved_only_if_active(const struct cpu *c, unsigned arg)
 {
 	return vmx_pin(c, PIN_PREEMPTION_TIMER) || !vmx_exit_ctl(c, VMEXIT_SAVE_PREEMPTION_TIMER);
@@ -205,6 +211,7 @@ static const struct vmx_rule control_rules[] = {
 	{ pml_needs_ept, 0, "PML needs EPT" },
 	{ pml_address, 0, "PML address" },
 	{ unrestricted_needs_ept, 0, "unrestricted guest needs EPT" },
+	{ shadow_bitmaps, 0, "VMREAD- and VMWRITE-bitmap addresses" },
 	/* 27.2.1.2 VM-Exit Control Fields */
 	{ reserved_bits, VMX_KIND_VMEXIT, "VM-exit controls: reserved bits" },
 	{ timer_saved_only_if_active, 0, "saving the preemption timer needs the timer" },

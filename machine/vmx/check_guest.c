@@ -274,16 +274,18 @@ const char *vmx_check_guest_event_state(const struct cpu *c, u64 *qual)
 }
 
 /*
- * A link pointer other than ~0 must name a region with our revision; not a shadow VMCS, which this CPU does not
- * have.
+ * A link pointer other than ~0 must name a region with our revision that is not the current VMCS's: a shadow VMCS
+ * exactly with "VMCS shadowing" = 1.
  */
 static bool link_pointer(struct cpu *c)
 {
+	u32 shadow = vmx_proc2(c, PROC2_VMCS_SHADOWING) ? VMCS_REVISION_SHADOW : 0;
 	u64 p = VMCS(c, LINK_POINTER);
 
 	if (p == VMX_NO_POINTER)
 		return true;
-	return !(p & PAGE_OFFSET_MASK) && !(p & ~CPU_PHYS_MASK) && vmx_phys_read(c, p, 4) == VMX_REVISION;
+	return !(p & PAGE_OFFSET_MASK) && !(p & ~CPU_PHYS_MASK) && p != c->vmx.vmcs_ptr &&
+	       vmx_phys_read(c, p, 4) == (VMX_REVISION | shadow);
 }
 
 static bool pae(const struct cpu *c)
