@@ -77,6 +77,7 @@
 #define EPTP_WALK       BITS(5, 3) /* page-walk length minus 1 */
 #define EPTP_WALK_SHIFT 3
 #define EPTP_WALK_4     BITS(4, 3) /* the value 3 in place */
+#define EPTP_WALK_5     BIT64(5)   /* 4 */
 #define EPTP_AD         BIT64(6)
 #define EPTP_SSS        BIT64(7)
 #define EPTP_ADDRESS    BITS(51, 12)

@@ -144,6 +144,7 @@ static inline const char *vmx_error_text(unsigned int number)
 #define QUAL_EPT_READ         BIT64(0)
 #define QUAL_EPT_WRITE        BIT64(1)
 #define QUAL_EPT_FETCH        BIT64(2)
+#define QUAL_EPT_PERM_SHIFT   3
 #define QUAL_EPT_PERM_R       BIT64(3) /* AND of the permissions on the walk; all 0: not present */
 #define QUAL_EPT_PERM_W       BIT64(4)
 #define QUAL_EPT_PERM_X       BIT64(5)
@@ -265,7 +266,6 @@ static inline const char *vmx_error_text(unsigned int number)
 #define MSR_BITMAP_LOW_LAST   0x00001fffu
 #define MSR_BITMAP_HIGH_FIRST 0xc0000000u
 #define MSR_BITMAP_HIGH_LAST  0xc0001fffu
-#define VMX_SHADOW_BITMAP_BITS 15 /* VMREAD and VMWRITE bitmaps: a bit for each encoding of 15 bits. SDM 3C 25.6.15 */
 
 /* Guest interrupt status: requesting and servicing virtual interrupt. SDM 3C "Guest Non-Register State" (25.4.2). */
 #define INTR_STATUS_RVI       BITS(7, 0)
@@ -280,6 +280,18 @@ static inline const char *vmx_error_text(unsigned int number)
 #define POSTED_DESC_SIZE 64
 #define POSTED_DESC_PIR  0  /* 256 bits, one a vector */
 #define POSTED_DESC_ON   32 /* bit 0 of this byte: outstanding notification */
+
+/* Byte offsets in the virtualization-exception information area. SDM 3C table 26-1 (26.5.7.2). */
+#define VE_INFO_REASON        0
+#define VE_INFO_BUSY          4 /* FFFFFFFFH until software clears it: no #VE in between */
+#define VE_INFO_QUALIFICATION 8
+#define VE_INFO_LINEAR        16
+#define VE_INFO_PHYSICAL      24
+#define VE_INFO_EPTP_INDEX    32
+
+/* EPTP switching, VM function 0. SDM 3C "EPTP Switching" (26.5.6.3). */
+#define VMFUNC_NUMBER_EPTP_SWITCHING 0
+#define EPTP_LIST_ENTRIES     512
 
 /* PML. SDM 3C "Page-Modification Logging" (29.3.6). */
 #define PML_ENTRIES     512

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "arch/paging.h"
 #include "arch/x86.h"
 #include "machine/core/smp.h"
 #include "machine/cpu/block.h"
@@ -54,33 +55,39 @@ static void check_canonical(struct cpu *c, const struct op *o, u64 lin, enum mmu
 	cpu_raise_err(c, o, o && through_stack(o, a) ? VEC_SS : VEC_GP, 0);
 }
 
-static struct tlb_entry *miss(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, enum mmu_mode mode)
+/* e: what is cached for the page without the right, or NULL. */
+static struct tlb_entry *miss(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a,
+			      enum mmu_mode mode, struct tlb_entry *e)
 {
 	struct mmu_state *s = c->mmu;
+	const struct rights *r = &s->rights[mode][a];
 	const struct tlb_entry *large;
 	struct walk w;
 
 	if (c->efer & EFER_LMA)
 		check_canonical(c, o, lin, a);
-	large = tlb_find_large(s, lin, s->need[mode][a], s->forbid[mode][a]);
+	if (e && tlb_spp_allows(s, e, lin, n, r))
+		return e;
+	large = tlb_find_large(s, lin, r);
 	if (large)
 		return tlb_install_piece(c, large, lin);
-	walk_linear(c, o, lin, a, mode, &w);
+	walk_linear(c, o, lin, n, a, mode, &w);
 	return tlb_install(c, lin, &w);
 }
 
 /*
- * The translation of lin's page, with the right to do a. Does not return otherwise. Valid until the next one is made.
+ * The translation of lin's page, with the right to do a to the n bytes from lin on, all in the page. Does not return
+ * otherwise. Valid until the next one is made.
  */
-static inline struct tlb_entry *translate(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a,
+static inline struct tlb_entry *translate(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a,
 					  enum mmu_mode mode)
 {
 	struct mmu_state *s = c->mmu;
 	struct tlb_entry *e = tlb_find(s, lin & ~PAGE_OFFSET_MASK);
 
-	if (likely(e && perm_ok(e->perm, s->need[mode][a], s->forbid[mode][a])))
+	if (likely(e && perm_ok(e->perm, &s->rights[mode][a])))
 		return e;
-	return miss(c, o, lin, a, mode);
+	return miss(c, o, lin, n, a, mode, e);
 }
 
 static bool last_of_block(const struct cpu *c, const struct op *o)
@@ -137,9 +144,9 @@ static unsigned split(struct cpu *c, const struct op *o, u64 lin, unsigned n, en
 	unsigned left = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
 	unsigned first = n < left ? n : left, parts = first < n ? 2 : 1;
 
-	p[0] = make_part(translate(c, o, lin, a, mode), lin, first);
+	p[0] = make_part(translate(c, o, lin, first, a, mode), lin, first);
 	if (parts == 2)
-		p[1] = make_part(translate(c, o, next_page(c, lin), a, mode), next_page(c, lin), n - first);
+		p[1] = make_part(translate(c, o, next_page(c, lin), n - first, a, mode), next_page(c, lin), n - first);
 	prepare(c, o, &p[0], a == ACCESS_WRITE);
 	if (parts == 2)
 		prepare(c, o, &p[1], a == ACCESS_WRITE);
@@ -313,7 +320,7 @@ static inline bool quick_load(struct cpu *c, const struct op *o, u64 lin, void *
 
 	if (!within_page(lin, n))
 		return false;
-	e = translate(c, o, lin, ACCESS_READ, mode);
+	e = translate(c, o, lin, n, ACCESS_READ, mode);
 	if (unlikely(!e->host))
 		return false;
 	memcpy(to, e->host + (lin & PAGE_OFFSET_MASK), n);
@@ -328,7 +335,7 @@ static inline bool quick_store(struct cpu *c, const struct op *o, u64 lin, const
 
 	if (!within_page(lin, n))
 		return false;
-	e = translate(c, o, lin, ACCESS_WRITE, mode);
+	e = translate(c, o, lin, n, ACCESS_WRITE, mode);
 	if (unlikely(!e->host) || watched(c, lin, e->host))
 		return false;
 	memcpy(e->host + (lin & PAGE_OFFSET_MASK), from, n);
@@ -374,7 +381,7 @@ u64 mmu_ld_rmw(struct cpu *c, const struct op *o, u64 lin, unsigned size)
 	begin_access(c, o, lin, size, size, ACCESS_WRITE);
 	load(c, o, lin, &v, size, ACCESS_WRITE, mode_now(c));
 	if (within_page(lin, size))
-		fast_fill(c, translate(c, o, lin, ACCESS_WRITE, mode_now(c)), mode_now(c));
+		fast_fill(c, translate(c, o, lin, size, ACCESS_WRITE, mode_now(c)), mode_now(c));
 	return v;
 }
 
@@ -420,10 +427,10 @@ void mmu_st_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 v
 
 u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsigned *avail)
 {
-	const struct tlb_entry *e = translate(c, o, lin, a, mode_now(c));
+	const struct tlb_entry *e = translate(c, o, lin, 1, a, mode_now(c));
 
 	*avail = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
-	if (watch_page(c, lin))
+	if (watch_page(c, lin) || (a == ACCESS_WRITE && (e->perm & TP_SPP)))
 		return NULL;
 	return e->host && !sys_breakpoints(c) ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
 }
@@ -435,7 +442,7 @@ void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n)
 
 hpa_t mmu_fetch(struct cpu *c, u64 lin)
 {
-	const struct tlb_entry *e = translate(c, NULL, lin, ACCESS_EXEC, mode_now(c));
+	const struct tlb_entry *e = translate(c, NULL, lin, 1, ACCESS_EXEC, mode_now(c));
 
 	if (vmx_on_apic_page(c, e->hpa))
 		vmx_apic_fetch(c, e->hpa | (lin & PAGE_OFFSET_MASK));
@@ -445,7 +452,7 @@ hpa_t mmu_fetch(struct cpu *c, u64 lin)
 
 u64 mmu_ld_gpa(struct cpu *c, const struct op *o, gpa_t a)
 {
-	const struct ept_access read = { .rwx = 1 };
+	const struct ept_access read = { .rwx = EPT_R };
 	struct ept_result r = { .hpa = a.v };
 	u64 v = ~0ull;
 	u8 *p;

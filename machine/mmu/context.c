@@ -150,24 +150,16 @@ static u32 permission_config(const struct cpu *c)
 static void set_access_rights(struct mmu_state *s)
 {
 	u8 wp = (s->cfg & CFG_WP) ? TP_W : 0;
-	u8 smap = (s->cfg & CFG_SMAP) ? TP_U : 0;
-	u8 smep = (s->cfg & CFG_SMEP) ? TP_U : 0;
-	u8 write = TP_EW | TP_D | TP_ED, exec = TP_EX | TP_X;
-	const u8 need[MMU_MODES][3] = {
-		[MMU_USER] = { TP_ER | TP_U, write | TP_W | TP_U, exec | TP_U },
-		[MMU_SUPER] = { TP_ER, write | wp, exec },
-		[MMU_SUPER_AC] = { TP_ER, write | wp, exec },
-	};
-	const u8 forbid[MMU_MODES][3] = {
-		[MMU_USER] = { 0, 0, 0 },
-		[MMU_SUPER] = { smap, smap, smep },
-		[MMU_SUPER_AC] = { 0, 0, smep },
+	u8 smap = (s->cfg & CFG_PG) && (s->cfg & CFG_SMAP) ? TP_U : 0;
+	u8 smep = (s->cfg & CFG_PG) && (s->cfg & CFG_SMEP) ? TP_U : 0;
+	u16 write = TP_EW | TP_D | TP_ED, exec = TP_EX | TP_X;
+	const struct rights rights[MMU_MODES][3] = {
+		[MMU_USER] = { { TP_ER | TP_U, 0, 0 }, { write | TP_W | TP_U, 0, 0 }, { exec | TP_U, 0, 0 } },
+		[MMU_SUPER] = { { TP_ER, smap, 0 }, { write | wp, smap, 0 }, { exec, smep, 0 } },
+		[MMU_SUPER_AC] = { { TP_ER, 0, 0 }, { write | wp, 0, 0 }, { exec, smep, 0 } },
 	};
 
-	memcpy(s->need, need, sizeof(need));
-	memcpy(s->forbid, forbid, sizeof(forbid));
-	if (!(s->cfg & CFG_PG))
-		memset(s->forbid, 0, sizeof(s->forbid));
+	memcpy(s->rights, rights, sizeof(rights));
 }
 
 static bool unchanged(const struct cpu *c)

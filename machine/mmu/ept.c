@@ -11,10 +11,16 @@
 #include "machine/mmu/state.h"
 #include "machine/vmx/vmx.h"
 
-#define EPT_LEVELS 4
+#define EPT_LEVELS 5
 #define EPT_SHIFT(level) (PAGE_SHIFT + 9 * (level)) /* level 0: PTE */
 
 enum ept_end { EPT_MAPPED, EPT_ABSENT, EPT_BAD };
+
+/* What the meaning of entries depends on. */
+struct ept_config {
+	u64 cap;   /* IA32_VMX_EPT_VPID_CAP */
+	bool mbec; /* mode-based execute control */
+};
 
 /* A descent: the entries read, and where it ended. */
 struct ept_walk {
@@ -22,24 +28,28 @@ struct ept_walk {
 	unsigned top, level;
 	u8 *host[EPT_LEVELS];
 	u64 entry[EPT_LEVELS];
-	u8 rwx;         /* permissions of all entries used, ANDed */
+	u8 perms;       /* EP_* of all entries used, ANDed */
 };
 
-/*
- * SDM 3C "EPT Misconfigurations": settings of a present entry that the manual reserves. `cap` is IA32_VMX_EPT_VPID_CAP.
- */
-static bool misconfigured(u64 e, unsigned level, bool leaf, u64 cap)
+/* Without mode-based execute control bit 10 is ignored: it never was the right to anything. */
+static u8 entry_perms(u64 e, bool mbec)
+{
+	return (u8)((e & EPT_RWX) | (mbec && (e & EPT_UX) ? EP_UX : 0));
+}
+
+/* SDM 3C "EPT Misconfigurations": settings of a present entry that the manual reserves. */
+static bool misconfigured(u64 e, unsigned level, bool leaf, const struct ept_config *k)
 {
 	u64 mt = (e & EPT_MT) >> EPT_MT_SHIFT;
 
 	if ((e & (EPT_R | EPT_W)) == EPT_W)
 		return true; /* writable, not readable */
-	if ((e & EPT_RWX) == EPT_X && !(cap & EPT_CAP_EXECUTE_ONLY))
+	if (!(e & EPT_R) && entry_perms(e, k->mbec) && !(k->cap & EPT_CAP_EXECUTE_ONLY))
 		return true;
 	if (e & BITS(51, CPU_PHYS_BITS))
 		return true;
 	if (!leaf)
-		return e & (level == 3 ? EPT_TABLE_RESERVED : EPT_TABLE_RESERVED & ~EPT_PS);
+		return e & (level >= 3 ? EPT_TABLE_RESERVED : EPT_TABLE_RESERVED & ~EPT_PS);
 	if (level && (e & BITS(EPT_SHIFT(level) - 1, PAGE_SHIFT)))
 		return true;
 	return mt == 2 || mt == 3 || mt == 7;
@@ -55,7 +65,7 @@ static bool is_leaf(u64 e, unsigned level, u64 cap)
 }
 
 /* From w->top at w->table down; no effect but on *w. An EPT_PS that the CPU does not support is a reserved bit. */
-static enum ept_end descend(struct machine *m, u64 gpa, u64 cap, struct ept_walk *w)
+static enum ept_end descend(struct machine *m, u64 gpa, const struct ept_config *k, struct ept_walk *w)
 {
 	for (w->level = w->top;; w->level--) {
 		u64 index = (gpa >> EPT_SHIFT(w->level)) & (PAGE_TABLE_ENTRIES - 1);
@@ -65,11 +75,11 @@ static enum ept_end descend(struct machine *m, u64 gpa, u64 cap, struct ept_walk
 
 		w->host[w->level] = p;
 		w->entry[w->level] = e;
-		w->rwx &= e;
-		if (!(e & EPT_RWX))
+		w->perms &= entry_perms(e, k->mbec);
+		if (!entry_perms(e, k->mbec))
 			return EPT_ABSENT;
-		leaf = is_leaf(e, w->level, cap);
-		if (misconfigured(e, w->level, leaf, cap) || (!leaf && (e & EPT_PS)))
+		leaf = is_leaf(e, w->level, k->cap);
+		if (misconfigured(e, w->level, leaf, k) || (!leaf && (e & EPT_PS)))
 			return EPT_BAD;
 		if (leaf)
 			return EPT_MAPPED;
@@ -84,11 +94,28 @@ static u64 mapped_address(const struct ept_walk *w, u64 gpa)
 	return (w->entry[w->level] & EPT_ADDRESS & ~in_page) | (gpa & in_page);
 }
 
+static unsigned top_level(u64 eptp)
+{
+	return (unsigned)((eptp & EPTP_WALK) >> EPTP_WALK_SHIFT);
+}
+
+/* SDM 3C "EPT Translation Mechanism": bits that the walk does not use must be 0. */
+static bool within_width(u64 eptp, u64 gpa)
+{
+	return !(gpa >> EPT_SHIFT(top_level(eptp) + 1));
+}
+
+static struct ept_walk from_root(u64 eptp)
+{
+	return (struct ept_walk){ .table = eptp & EPTP_ADDRESS, .top = top_level(eptp), .perms = EPT_RWX | EP_UX };
+}
+
 bool ept_peek(struct machine *m, u64 eptp, gpa_t gpa, hpa_t *out)
 {
-	struct ept_walk w = { .table = eptp & EPTP_ADDRESS, .top = EPT_LEVELS - 1, .rwx = EPT_RWX };
+	const struct ept_config any = { .cap = ~0ull, .mbec = true };
+	struct ept_walk w = from_root(eptp);
 
-	if (gpa.v >> 48 || descend(m, gpa.v, ~0ull, &w) != EPT_MAPPED)
+	if (!within_width(eptp, gpa.v) || descend(m, gpa.v, &any, &w) != EPT_MAPPED)
 		return false;
 	out->v = mapped_address(&w, gpa.v);
 	return true;
@@ -123,15 +150,15 @@ static bool covers(const struct ept_entry *e, u64 root, u64 gpa, unsigned shift)
 	return e->root == root && e->gpa == gpa >> shift << shift;
 }
 
-static const struct ept_entry *cached(struct mmu_state *s, u64 root, u64 gpa, u8 rwx)
+static const struct ept_entry *cached(struct mmu_state *s, u64 root, u64 gpa, u8 need)
 {
 	const struct ept_entry *found[2] = { slot_4k(s, gpa), slot_large(s, gpa) };
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct ept_entry *e = found[i];
 
-		if (covers(e, root, gpa, i ? PAGE_SHIFT_2M : PAGE_SHIFT) && (e->rwx & rwx) == rwx &&
-		    (e->dirty || !(rwx & EPT_W)))
+		if (covers(e, root, gpa, i ? PAGE_SHIFT_2M : PAGE_SHIFT) && !(need & ~e->perms) &&
+		    (e->dirty || !(need & EPT_W)))
 			return e;
 	}
 	return NULL;
@@ -142,15 +169,18 @@ static void start(struct cpu *c, u64 root, u64 gpa, struct ept_walk *w)
 	const struct ept_entry *t = slot_table(c->mmu, gpa);
 
 	if (covers(t, root, gpa, PAGE_SHIFT_2M))
-		*w = (struct ept_walk){ .table = t->hpa, .top = 0, .rwx = t->rwx };
+		*w = (struct ept_walk){ .table = t->hpa, .top = 0, .perms = t->perms };
 	else
-		*w = (struct ept_walk){ .table = c->vmx.eptp & EPTP_ADDRESS, .top = EPT_LEVELS - 1, .rwx = EPT_RWX };
+		*w = from_root(c->vmx.eptp);
 }
 
-static _Noreturn void violation(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, u8 perms)
+/* `last`: the entry that the walk ended at. */
+static _Noreturn void violation(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, u8 perms,
+				u64 last)
 {
 	struct ept_fault f = { .gpa = gpa, .lin = a->lin, .lin_valid = a->lin_valid, .translated = a->translated,
-			       .access = a->rwx, .perms = perms };
+			       .access = a->rwx, .perms = perms, .suppress_ve = last & EPT_SVE,
+			       .user = a->guest & TP_U, .writable = a->guest & TP_W, .no_execute = !(a->guest & TP_X) };
 
 	ept_forget(c->mmu, ept_root_id(c->vmx.eptp), gpa.v);
 	if (a->lin_valid)
@@ -192,6 +222,21 @@ static void set_accessed_dirty(struct cpu *c, const struct op *o, struct ept_wal
 	set_entry(c, w, w->level, EPT_A | EPT_D, COST_EPT_DIRTY_SET);
 }
 
+static u8 table_perms(const struct ept_walk *w, bool mbec)
+{
+	u8 perms = EPT_RWX | EP_UX;
+
+	for (unsigned level = 1; level <= w->top; level++)
+		perms &= entry_perms(w->entry[level], mbec);
+	return perms;
+}
+
+/* A page whose writes sub-page permissions may allow: SDM 3C "Sub-Page Write Permissions". */
+static bool has_spp(const struct cpu *c, const struct ept_walk *w)
+{
+	return c->vmx.spp && w->level == 0 && (w->entry[0] & EPT_SPP) && (w->perms & (EPT_R | EPT_W)) == EPT_R;
+}
+
 static void fill(struct cpu *c, const struct ept_walk *w, u64 root, u64 gpa)
 {
 	struct mmu_state *s = c->mmu;
@@ -199,53 +244,97 @@ static void fill(struct cpu *c, const struct ept_walk *w, u64 root, u64 gpa)
 	u64 base = gpa >> shift << shift;
 
 	*(w->level ? slot_large(s, gpa) : slot_4k(s, gpa)) = (struct ept_entry){
-		.gpa = base, .hpa = mapped_address(w, base), .root = root, .rwx = w->rwx, .shift = EPT_SHIFT(w->level),
+		.gpa = base, .hpa = mapped_address(w, base), .root = root, .perms = w->perms,
+		.shift = EPT_SHIFT(w->level), .spp = has_spp(c, w),
 		.dirty = !c->vmx.ept_ad || (w->entry[w->level] & EPT_D),
 	};
 	if (w->level == 0 && w->top > 0)
 		*slot_table(s, gpa) = (struct ept_entry){
 			.gpa = gpa >> PAGE_SHIFT_2M << PAGE_SHIFT_2M, .hpa = w->table, .root = root,
-			.rwx = (u8)(w->entry[1] & w->entry[2] & w->entry[3] & EPT_RWX),
+			.perms = table_perms(w, c->vmx.mbec),
 		};
 }
 
-static void walk(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_walk *w)
+/* The permissions that the access needs, as the entries' EP_*. */
+static u8 needed(const struct cpu *c, const struct ept_access *a)
+{
+	return a->rwx & EPT_X ? ept_fetch_right(c, a->guest) : a->rwx;
+}
+
+static enum ept_end lookup(struct cpu *c, u64 root, u64 gpa, struct ept_walk *w)
+{
+	const struct ept_config k = { capabilities(c), c->vmx.mbec };
+	enum ept_end end;
+
+	if (!within_width(c->vmx.eptp, gpa))
+		return EPT_ABSENT;
+	start(c, root, gpa, w);
+	end = descend(c->m, gpa, &k, w);
+	stat_add(c->m, STAT_WALK_REFS_EPT, w->top - w->level + 1);
+	c->budget -= (s64)c->m->costs->cycles[COST_WALK_REF_EPT] * (w->top - w->level + 1);
+	return end;
+}
+
+/*
+ * The access wants rights that the entries do not give. A write may still be allowed by the sub-page permissions of all
+ * sub-pages that it touches; the walker's own updates of guest paging structures are not eligible. A violation is that
+ * of the first byte that may not be written.
+ */
+static void check_subpages(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a,
+			   const struct ept_walk *w, struct ept_result *r)
+{
+	struct ept_access denied = *a;
+	u32 touched, bad;
+	u64 skip;
+
+	if (a->rwx != EPT_W || !a->translated || !has_spp(c, w))
+		violation(c, o, gpa, a, w->perms, w->entry[w->level]);
+	r->spp_writable = spp_lookup(c, o, gpa, a);
+	r->spp_known = true;
+	touched = spp_touched(gpa.v, a->n);
+	bad = touched & ~r->spp_writable;
+	if (!bad)
+		return;
+	skip = (gpa.v & ~PAGE_OFFSET_MASK) + ((u64)__builtin_ctz(bad) << SPP_SUBPAGE_SHIFT);
+	skip = skip > gpa.v ? skip - gpa.v : 0;
+	denied.lin += skip;
+	violation(c, o, (gpa_t){ gpa.v + skip }, &denied, w->perms, w->entry[w->level]);
+}
+
+static void walk(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_result *r)
 {
 	u64 root = ept_root_id(c->vmx.eptp);
-	enum ept_end end = EPT_ABSENT;
+	struct ept_walk w = { .entry = { [0] = EPT_SVE } }; /* no entry, no #VE: beyond the width */
+	enum ept_end end = lookup(c, root, gpa.v, &w);
 
-	w->rwx = 0;
-	if (!(gpa.v >> 48)) { /* beyond what four levels translate: SDM 3C "EPT Translation Mechanism" */
-		start(c, root, gpa.v, w);
-		end = descend(c->m, gpa.v, capabilities(c), w);
-		stat_add(c->m, STAT_WALK_REFS_EPT, w->top - w->level + 1);
-		c->budget -= (s64)c->m->costs->cycles[COST_WALK_REF_EPT] * (w->top - w->level + 1);
-	}
 	if (end == EPT_BAD) {
 		ept_forget(c->mmu, root, gpa.v);
 		vmx_exit_ept_misconfig(c, o, gpa);
 	}
-	if (end == EPT_ABSENT || (a->rwx & ~w->rwx))
-		violation(c, o, gpa, a, end == EPT_ABSENT ? 0 : w->rwx & EPT_RWX);
+	if (end == EPT_ABSENT)
+		violation(c, o, gpa, a, 0, w.entry[w.level]);
+	*r = (struct ept_result){ .hpa = mapped_address(&w, gpa.v), .perms = w.perms, .shift = EPT_SHIFT(w.level),
+				  .spp = has_spp(c, &w) };
+	if (needed(c, a) & ~w.perms)
+		check_subpages(c, o, gpa, a, &w, r);
 	if (c->vmx.ept_ad)
-		set_accessed_dirty(c, o, w, gpa, a->rwx & EPT_W);
-	fill(c, w, root, gpa.v);
+		set_accessed_dirty(c, o, &w, gpa, a->rwx & EPT_W);
+	r->dirty = !c->vmx.ept_ad || (w.entry[w.level] & EPT_D);
+	fill(c, &w, root, gpa.v);
 }
 
 void ept_translate(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_result *r)
 {
-	const struct ept_entry *e = cached(c->mmu, ept_root_id(c->vmx.eptp), gpa.v, a->rwx);
-	struct ept_walk w;
+	const struct ept_entry *e = cached(c->mmu, ept_root_id(c->vmx.eptp), gpa.v, needed(c, a));
+	unsigned shift;
 
-	if (e) {
-		unsigned shift = e->shift == PAGE_SHIFT ? PAGE_SHIFT : PAGE_SHIFT_2M;
-
-		*r = (struct ept_result){ e->hpa | (gpa.v & ((1ull << shift) - 1)), e->rwx, e->shift, e->dirty };
+	if (!e) {
+		walk(c, o, gpa, a, r);
 		return;
 	}
-	walk(c, o, gpa, a, &w);
-	*r = (struct ept_result){ mapped_address(&w, gpa.v), w.rwx, EPT_SHIFT(w.level),
-				  !c->vmx.ept_ad || (w.entry[w.level] & EPT_D) };
+	shift = e->shift == PAGE_SHIFT ? PAGE_SHIFT : PAGE_SHIFT_2M;
+	*r = (struct ept_result){ .hpa = e->hpa | (gpa.v & ((1ull << shift) - 1)), .perms = e->perms, .shift = e->shift,
+				  .dirty = e->dirty, .spp = e->spp };
 }
 
 static void drop_if(struct ept_entry *e, unsigned n, u64 root)

@@ -48,15 +48,15 @@ void fast_fill(struct cpu *c, const struct tlb_entry *e, enum mmu_mode mode)
 	unsigned i = tlb_index(e->page);
 	struct tlb_fast *t = &c->tlb_of[mode][i];
 	u64 tag = e->page | c->ctx, frame;
-	const u8 *need = s->need[mode], *forbid = s->forbid[mode];
+	const struct rights *r = s->rights[mode];
 
 	if (!e->host || watch_page(c, e->page))
 		return;
-	t->tag_r = perm_ok(e->perm, need[ACCESS_READ], forbid[ACCESS_READ]) ? tag : ~0ull;
-	t->tag_x = perm_ok(e->perm, need[ACCESS_EXEC], forbid[ACCESS_EXEC]) ? tag : ~0ull;
+	t->tag_r = perm_ok(e->perm, &r[ACCESS_READ]) ? tag : ~0ull;
+	t->tag_x = perm_ok(e->perm, &r[ACCESS_EXEC]) ? tag : ~0ull;
 	t->tag_w = ~0ull;
 	t->addend = (uintptr_t)e->host - e->page;
-	if (!perm_ok(e->perm, need[ACCESS_WRITE], forbid[ACCESS_WRITE]))
+	if (!perm_ok(e->perm, &r[ACCESS_WRITE]))
 		return;
 	frame = bus_frame(&c->m->bus, e->host);
 	if ((c->m->bus.frame_flags[frame] & FRAME_SLOW) || oracle_gates(c, e->page))

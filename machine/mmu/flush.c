@@ -94,10 +94,15 @@ void mmu_cr3_written(struct cpu *c, bool noflush)
 	flush_here(c, c->mmu->cur->id.pcid, false);
 }
 
+/*
+ * The manual asks for linear and combined mappings. Guest-physical ones may go at any time (SDM 3C 29.4.3.1), and go
+ * here too: a guest without a VPID finds nothing of its last stay, so that a dirty flag cleared meanwhile is seen.
+ */
 void mmu_flush_vpid0(struct cpu *c)
 {
 	const struct which w = { .ept = ANY_EPT, .vpid = 0, .pcid = ANY };
 
+	ept_flush(c->mmu);
 	flush(c, &w, true);
 }
 

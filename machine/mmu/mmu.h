@@ -66,9 +66,10 @@ void mmu_st_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 v
 
 /*
  * The bytes from lin to the end of its page, for rep string instructions to touch directly: host pointer, or NULL where
- * there is no RAM and it must go element by element. Faults as an access of one byte does. *avail: bytes to the page's
- * end. What was written through the pointer is to be told by mmu_host_wrote (n > 0 bytes at p = the address for lin),
- * so that what watches the frame sees it and yet changes no instruction's cost. o must be the last op of its block.
+ * it must go element by element: no RAM, or permissions that differ within the page. Faults as an access of one byte
+ * does. *avail: bytes to the page's end. What was written through the pointer is to be told by mmu_host_wrote (n > 0
+ * bytes at p = the address for lin), so that what watches the frame sees it and yet changes no instruction's cost. o
+ * must be the last op of its block.
  */
 u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsigned *avail);
 void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n);

@@ -10,6 +10,7 @@
 #ifndef OOH_MACHINE_MMU_STATE_H
 #define OOH_MACHINE_MMU_STATE_H
 
+#include "arch/paging.h"
 #include "machine/core/types.h"
 #include "machine/cpu/cpu.h"
 #include "machine/mmu/mmu.h"
@@ -22,8 +23,12 @@
 #define EPT_TLB_LARGE 64 /* guest-physical translations of larger pages, in pieces of 2 MiB */
 #define FETCH_HASHES 4096
 #define EPT_PDE_CACHE 32 /* EPT entries that point to a last-level table */
+#define SPP_CACHE 64     /* sub-page permission vectors of cached translations */
 
-/* tlb_entry.perm: what is known of the page, from guest paging and from EPT. Without EPT the latter are all set. */
+/*
+ * tlb_entry.perm: what is known of the page, from guest paging and from EPT. Without EPT the latter are all set. TP_EX
+ * is the right that applies to the page's linear address: with mode-based execute control there are two.
+ */
 #define TP_U  0x01 /* user-mode address */
 #define TP_W  0x02
 #define TP_X  0x04
@@ -32,6 +37,8 @@
 #define TP_EW 0x20
 #define TP_EX 0x40
 #define TP_ED 0x80 /* EPT's dirty flag was seen set, or is not used */
+#define TP_SPP 0x100 /* EPT allows no write, but sub-page permissions may */
+#define TP_KEY_SHIFT 9 /* and above: 1 + protection key of a user-mode address, 0 where there is none */
 #define TP_EPT_ALL (TP_ER | TP_EW | TP_EX | TP_ED)
 
 /* One translation of a 4 KiB piece. key 0: empty. A cleared flag in memory is not noticed: software has to flush. */
@@ -40,9 +47,16 @@ struct tlb_entry {
 	u64 hpa;
 	u8 *host;   /* NULL: not RAM */
 	u32 key;
-	u8 perm;    /* TP_* */
+	u16 perm;   /* TP_* */
 	u8 gshift;  /* log2 of the size of the guest's page: INVLPG drops all pieces of it */
 	u8 shift;   /* log2 of what is translated (the smaller one of guest page and EPT page) */
+};
+
+/* Which 128-byte pieces of a page with TP_SPP can be written. Counts only beside the tlb_entry of the same page, key. */
+struct spp_entry {
+	u64 page;
+	u32 key;
+	u32 writable; /* bit n: sub-page n */
 };
 
 /* Where a walk may start below the root. */
@@ -57,8 +71,9 @@ struct ept_entry {
 	u64 gpa;    /* page, or 2 MiB piece */
 	u64 hpa;    /* what it is translated to; of the cached tables: the table */
 	u64 root;   /* EP4TA, with bit 0 set; 0: empty */
-	u8 rwx;     /* EPT_R, EPT_W, EPT_X */
+	u8 perms;   /* EP_* */
 	u8 shift;
+	bool spp;   /* EPT_SPP counts: writes that perms do not allow may be allowed by piece */
 	bool dirty; /* EPT's dirty flag was seen set, or is not used */
 };
 
@@ -83,13 +98,18 @@ struct tlb_ctx {
 	u64 root;     /* and CR3 names the same root */
 };
 
+/* What an access needs of a page (TP_*), what it must not find, and the protection keys (by TP_KEY) that forbid it. */
+struct rights {
+	u16 need, forbid;
+	u32 keys;
+};
+
 struct pt_format;
 
 struct mmu_state {
 	/* Read on each slow access. */
 	u32 key, gkey; /* of the current context */
-	u8 need[MMU_MODES][3];   /* TP_* bits an access needs, by mode and enum mmu_access */
-	u8 forbid[MMU_MODES][3]; /* and those that it must not find */
+	struct rights rights[MMU_MODES][3]; /* by mode and enum mmu_access */
 	bool align_check;        /* CPL 3, CR0.AM and EFLAGS.AC */
 	struct tlb_entry tlb[TLB_SIZE];
 
@@ -109,6 +129,7 @@ struct mmu_state {
 	struct ept_entry ept[EPT_TLB];
 	struct ept_entry ept_large[EPT_TLB_LARGE];
 	struct ept_entry ept_pde[EPT_PDE_CACHE];
+	struct spp_entry spp[SPP_CACHE];
 	u64 ept_cap;     /* IA32_VMX_EPT_VPID_CAP, read at the first use of EPT */
 
 	/*
@@ -133,13 +154,16 @@ struct mmu_state {
 /* The result of a walk. */
 struct walk {
 	u64 hpa;     /* of the 4 KiB page */
-	u8 perm;
+	u16 perm;
 	u8 gshift, shift;
 	bool global;
+	bool spp_known;    /* the sub-page permissions were looked up: */
+	u32 spp_writable;
 };
 
-/* The full translation: walks, sets flags, charges; raises #PF or exits on failure. */
-void walk_linear(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, enum mmu_mode mode, struct walk *w);
+/* The translation for n bytes at lin, within a page: walks, sets flags, charges; raises #PF or exits on failure. */
+void walk_linear(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a, enum mmu_mode mode,
+		 struct walk *w);
 
 /*
  * flush.c: SDM 3A "Invalidation of TLBs and Paging-Structure Caches": what a page fault or an EPT violation drops for
@@ -147,23 +171,41 @@ void walk_linear(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, 
  */
 void mmu_forget_faulting(struct cpu *c, u64 lin);
 
+/*
+ * Permissions of EPT entries as a violation's qualification reports them (from its bit 3 on): EPT_R, EPT_W, EPT_X, and
+ * with mode-based execute control the right to fetch from user-mode linear addresses, which EPT_X then is not.
+ */
+#define EP_UX 0x08
+
 /* A guest-physical access: what for, and how a violation is to be reported. */
 struct ept_access {
 	u8 rwx;          /* EPT_R, EPT_W, EPT_X bits that are needed; reported as the access */
 	bool lin_valid;
 	bool translated; /* of the linear address itself, not of a paging-structure entry */
 	u64 lin;
+	u8 guest;        /* translated: TP_U, TP_W and TP_X of the linear address */
+	unsigned n;      /* translated: bytes accessed; a write of them is subject to sub-page permissions */
 };
 struct ept_result {
 	u64 hpa;   /* of the address given */
-	u8 rwx;
+	u8 perms;  /* EP_* */
 	u8 shift;
 	bool dirty;
+	bool spp;  /* writes may be allowed by sub-page permissions; */
+	bool spp_known; /* these are them: */
+	u32 spp_writable;
 };
 /* Translates under the current EPTP; exits with a violation or misconfiguration. */
 void ept_translate(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_result *r);
 /* The same without any effect, for mmu_peek. */
 bool ept_peek(struct machine *m, u64 eptp, gpa_t gpa, hpa_t *out);
+/* The permission that a fetch needs, by the linear address's TP_U: with mode-based execute control there are two. */
+static inline u8 ept_fetch_right(const struct cpu *c, u8 guest)
+{
+	return c->vmx.mbec && (guest & TP_U) ? EP_UX : EPT_X;
+}
+/* spp.c: the sub-page permissions of gpa's page, bit n for sub-page n; exits if the table does not say. */
+u32 spp_lookup(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a);
 void ept_flush(struct mmu_state *s);
 void ept_flush_root(struct mmu_state *s, u64 root);
 /* After an EPT violation: nothing cached may make it recur. */
@@ -173,7 +215,9 @@ void ept_forget(struct mmu_state *s, u64 root, u64 gpa);
 void tlb_note_fetch(struct mmu_state *s, const struct tlb_entry *e);
 void tlb_fetch_stale(struct cpu *c, u64 lin); /* the page around lin may be translated anew: so must fetches from it */
 struct tlb_entry *tlb_find(struct mmu_state *s, u64 page);
-struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbid);
+struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, const struct rights *r);
+/* e's page, if cached sub-page permissions allow the write of n bytes at lin that e itself does not. */
+bool tlb_spp_allows(const struct mmu_state *s, const struct tlb_entry *e, u64 lin, unsigned n, const struct rights *r);
 struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w);
 struct tlb_entry *tlb_install_piece(struct cpu *c, const struct tlb_entry *large, u64 lin);
 void tlb_drop_address(struct cpu *c, u64 lin, u32 key, u32 gkey);
@@ -185,9 +229,17 @@ u32 mmu_new_key(struct cpu *c);
 void mmu_activate(struct cpu *c); /* c->ctx and keys from the current context, after its keys or id changed */
 void mmu_clear(struct cpu *c);    /* everything, as after reset; charges nothing */
 
-static inline bool perm_ok(u8 perm, u8 need, u8 forbid)
+static inline bool perm_ok(u16 perm, const struct rights *r)
 {
-	return (perm & need) == need && !(perm & forbid);
+	return (perm & r->need) == r->need && !(perm & r->forbid) && !(r->keys >> (perm >> TP_KEY_SHIFT) & 1);
+}
+
+/* The sub-pages that n bytes at an address touch, within its page: a bit each. */
+static inline u32 spp_touched(u64 address, unsigned n)
+{
+	unsigned first = (unsigned)bits(address, 11, 7), last = (unsigned)bits(address + n - 1, 11, 7);
+
+	return (u32)(((2ull << last) - 1) & ~((1ull << first) - 1));
 }
 
 /* EP4TA as contexts and caches name it. */

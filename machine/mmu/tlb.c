@@ -25,7 +25,7 @@ static struct tlb_entry *large_slot(struct mmu_state *s, u64 lin, unsigned shift
 	return &s->large[(lin >> shift) % TLB_LARGE];
 }
 
-struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbid)
+struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, const struct rights *r)
 {
 	static const u8 shifts[] = { 21, 30, 22 };
 
@@ -33,10 +33,31 @@ struct tlb_entry *tlb_find_large(struct mmu_state *s, u64 lin, u8 need, u8 forbi
 		struct tlb_entry *e = large_slot(s, lin, shifts[i]);
 
 		if (e->key && e->shift == shifts[i] && (e->page ^ lin) >> shifts[i] == 0 &&
-		    key_matches(e->key, s->key, s->gkey) && perm_ok(e->perm, need, forbid))
+		    key_matches(e->key, s->key, s->gkey) && perm_ok(e->perm, r))
 			return e;
 	}
 	return NULL;
+}
+
+static unsigned spp_index(u64 page)
+{
+	return (unsigned)(page >> PAGE_SHIFT) % SPP_CACHE;
+}
+
+bool tlb_spp_allows(const struct mmu_state *s, const struct tlb_entry *e, u64 lin, unsigned n, const struct rights *r)
+{
+	const struct spp_entry *p = &s->spp[spp_index(e->page)];
+
+	if (!(e->perm & TP_SPP) || !perm_ok(e->perm | TP_EW, r))
+		return false;
+	return p->key == e->key && p->page == e->page && !(spp_touched(lin, n) & ~p->writable);
+}
+
+/* What a walk has not looked up is not known any more: the tables may have changed since. */
+static void spp_install(struct mmu_state *s, const struct tlb_entry *e, const struct walk *w)
+{
+	if (e->perm & TP_SPP)
+		s->spp[spp_index(e->page)] = (struct spp_entry){ e->page, w->spp_known ? e->key : 0, w->spp_writable };
 }
 
 /*
@@ -115,6 +136,7 @@ struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w)
 		l->page = lin & ~in_page;
 		l->hpa = w->hpa - (e.page & in_page);
 	}
+	spp_install(s, &e, w);
 	return put(c, &e);
 }
 

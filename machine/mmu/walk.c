@@ -22,11 +22,11 @@ const struct pt_format pt_32bit = {
 	},
 };
 
-/* SDM 3A table 4-4: with a 39-bit physical address, bits 21:20 of a 4 MiB page's entry are reserved (PSE-36). */
+/* SDM 3A table 4-4: PSE-36 makes bits 20:13 of a 4 MiB page's entry address bits 39:32, and all of them count here. */
 const struct pt_format pt_32bit_pse = {
 	.levels = 2, .entry = 4, .level = {
 		{ 12, 10, LEAF_ALWAYS, 0, 0 },
-		{ 22, 10, LEAF_BY_PS, 0, BITS(21, CPU_PHYS_BITS - 19) },
+		{ 22, 10, LEAF_BY_PS, 0, BIT64(21) },
 	},
 };
 
@@ -52,6 +52,7 @@ struct walker {
 	const struct op *o;
 	const struct pt_format *fmt;
 	u64 lin;
+	unsigned n;        /* bytes accessed */
 	enum mmu_access access;
 	enum mmu_mode mode;
 	bool nxe;
@@ -244,7 +245,8 @@ static u64 leaf_address(const struct walker *k)
 static void translate_page(struct walker *k, u64 gpa, struct walk *w)
 {
 	static const u8 wants[] = { [ACCESS_READ] = EPT_R, [ACCESS_WRITE] = EPT_W, [ACCESS_EXEC] = EPT_X };
-	struct ept_access a = { .rwx = wants[k->access], .lin_valid = true, .translated = true, .lin = k->lin };
+	struct ept_access a = { .rwx = wants[k->access], .lin_valid = true, .translated = true, .lin = k->lin,
+				.guest = w->perm & (TP_U | TP_W | TP_X), .n = k->n };
 	struct ept_result r;
 
 	if (!k->c->vmx.ept) {
@@ -255,8 +257,11 @@ static void translate_page(struct walker *k, u64 gpa, struct walk *w)
 	/* The offset matters for the guest-physical address that a violation reports. */
 	ept_translate(k->c, k->o, (gpa_t){ gpa | (k->lin & PAGE_OFFSET_MASK) }, &a, &r);
 	w->hpa = r.hpa & ~PAGE_OFFSET_MASK;
-	w->perm |= ((r.rwx & EPT_R) ? TP_ER : 0) | ((r.rwx & EPT_W) ? TP_EW : 0) | ((r.rwx & EPT_X) ? TP_EX : 0) |
-		   (r.dirty ? TP_ED : 0);
+	w->perm |= ((r.perms & EPT_R) ? TP_ER : 0) | ((r.perms & EPT_W) ? TP_EW : 0) |
+		   ((r.perms & ept_fetch_right(k->c, a.guest)) ? TP_EX : 0) | (r.dirty ? TP_ED : 0) |
+		   (r.spp ? TP_SPP : 0);
+	w->spp_known = r.spp_known;
+	w->spp_writable = r.spp_writable;
 	if (r.shift < w->shift)
 		w->shift = r.shift;
 }
@@ -264,13 +269,14 @@ static void translate_page(struct walker *k, u64 gpa, struct walk *w)
 static void walk_paging(struct walker *k, struct walk *w)
 {
 	struct mmu_state *s = k->c->mmu;
-	u8 guest_bits = TP_U | TP_W | TP_X;
+	struct rights guest = s->rights[k->mode][k->access];
 	u64 leaf;
 
 	descend(k);
 	leaf = k->entry[k->level];
 	w->perm = k->above[k->level] & entry_perm(k, leaf);
-	if (!perm_ok(w->perm, s->need[k->mode][k->access] & guest_bits, s->forbid[k->mode][k->access]))
+	guest.need &= TP_U | TP_W | TP_X;
+	if (!perm_ok(w->perm, &guest))
 		page_fault(k, PFEC_P);
 	set_accessed_dirty(k);
 	psc_fill(k);
@@ -281,9 +287,10 @@ static void walk_paging(struct walker *k, struct walk *w)
 	translate_page(k, leaf_address(k), w);
 }
 
-void walk_linear(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, enum mmu_mode mode, struct walk *w)
+void walk_linear(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a, enum mmu_mode mode,
+		 struct walk *w)
 {
-	struct walker k = { .c = c, .o = o, .fmt = c->mmu->fmt, .lin = lin, .access = a, .mode = mode,
+	struct walker k = { .c = c, .o = o, .fmt = c->mmu->fmt, .lin = lin, .n = n, .access = a, .mode = mode,
 			    .nxe = c->efer & EFER_NXE };
 
 	if (k.fmt || c->vmx.ept)

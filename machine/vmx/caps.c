@@ -46,9 +46,15 @@ bool vmx_supported(unsigned cap)
 
 u64 vmx_ept_vpid_cap(void)
 {
-	return EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_INVEPT |
-	       EPT_CAP_AD | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID | VPID_CAP_INVVPID_ADDRESS |
-	       VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL | VPID_CAP_INVVPID_SINGLE_NONGLOBAL;
+	return EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_WALK_5 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G |
+	       EPT_CAP_INVEPT | EPT_CAP_AD | EPT_CAP_VIOLATION_INFO | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL |
+	       VPID_CAP_INVVPID | VPID_CAP_INVVPID_ADDRESS | VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL |
+	       VPID_CAP_INVVPID_SINGLE_NONGLOBAL;
+}
+
+u64 vmx_vmfunc_cap(void)
+{
+	return vmx_control_may(VMX_KIND_VMFUNC);
 }
 
 static u64 basic(void)
@@ -59,8 +65,8 @@ static u64 basic(void)
 
 static u64 misc(void)
 {
-	return VMX_TIMER_SHIFT | VMX_MISC_SAVES_LMA | VMX_MISC_ACTIVITY_HLT | VMX_MISC_ACTIVITY_SHUTDOWN | VMX_MISC_ACTIVITY_SIPI |
-	       VMX_MISC_VMWRITE_RO | VMX_MISC_INJECT_LENGTH_0 | (u64)VMX_CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT;
+	return VMX_TIMER_SHIFT | VMX_MISC_SAVES_LMA | VMX_MISC_ACTIVITY_HLT | VMX_MISC_ACTIVITY_SIPI | VMX_MISC_VMWRITE_RO |
+	       VMX_MISC_INJECT_LENGTH_0 | (u64)VMX_CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT;
 }
 
 /*
@@ -98,9 +104,10 @@ bool vmx_msr_read(struct cpu *c, u32 index, u64 *value)
 	case IA32_VMX_CR4_FIXED0: *value = VMX_CR4_FIXED0; return true;
 	case IA32_VMX_CR4_FIXED1: *value = CR4_IMPLEMENTED; return true;
 	case IA32_VMX_VMCS_ENUM: *value = (u64)vmcs_highest_index() << 1; return true;
+	case IA32_VMX_VMFUNC: *value = vmx_vmfunc_cap(); return true;
 	case IA32_VMX_EPT_VPID_CAP: *value = vmx_ept_vpid_cap(); return true;
 	}
-	return false; /* IA32_VMX_VMFUNC does not exist without "enable VM functions" */
+	return false;
 }
 
 bool vmx_msr_write(struct cpu *c, u32 index, u64 value)

@@ -23,5 +23,7 @@ u32 vmx_control_may(unsigned kind);
 bool vmx_supported(unsigned cap);
 /* IA32_VMX_EPT_VPID_CAP */
 u64 vmx_ept_vpid_cap(void);
+/* IA32_VMX_VMFUNC: the VM functions that there are. */
+u64 vmx_vmfunc_cap(void);
 
 #endif

@@ -68,7 +68,7 @@ bool vmx_eptp_valid(u64 eptp)
 
 	if (type != MEMTYPE_UC && type != MEMTYPE_WB)
 		return false;
-	if ((eptp & EPTP_WALK) != EPTP_WALK_4)
+	if ((eptp & EPTP_WALK) != EPTP_WALK_4 && (eptp & EPTP_WALK) != EPTP_WALK_5)
 		return false;
 	return !(eptp & ~(CPU_PHYS_MASK & EPTP_ADDRESS) & ~(EPTP_MT | EPTP_WALK | EPTP_AD));
 }
@@ -78,9 +78,10 @@ static bool ept_pointer(const struct cpu *c, unsigned arg)
 	return !vmx_proc2(c, PROC2_ENABLE_EPT) || vmx_eptp_valid(VMCS(c, EPT_POINTER));
 }
 
-static bool pml_needs_ept(const struct cpu *c, unsigned arg)
+/* arg: a secondary control that is of no use without EPT. */
+static bool needs_ept(const struct cpu *c, unsigned arg)
 {
-	return !vmx_proc2(c, PROC2_ENABLE_PML) || vmx_proc2(c, PROC2_ENABLE_EPT);
+	return !vmx_proc2(c, arg) || vmx_proc2(c, PROC2_ENABLE_EPT);
 }
 
 static bool pml_address(const struct cpu *c, unsigned arg)
@@ -88,15 +89,34 @@ static bool pml_address(const struct cpu *c, unsigned arg)
 	return !vmx_proc2(c, PROC2_ENABLE_PML) || page_valid(VMCS(c, PML_ADDRESS));
 }
 
-static bool unrestricted_needs_ept(const struct cpu *c, unsigned arg)
+static bool spp_table(const struct cpu *c, unsigned arg)
 {
-	return !vmx_proc2(c, PROC2_UNRESTRICTED_GUEST) || vmx_proc2(c, PROC2_ENABLE_EPT);
+	return !vmx_proc2(c, PROC2_SPP) || page_valid(VMCS(c, SPPTP));
 }
 
-static bool shadow_bitmaps(const struct cpu *c, unsigned arg)
+static bool ve_information(const struct cpu *c, unsigned arg)
 {
-	return !vmx_proc2(c, PROC2_VMCS_SHADOWING) ||
-	       (page_valid(VMCS(c, VMREAD_BITMAP)) && page_valid(VMCS(c, VMWRITE_BITMAP)));
+	return !vmx_proc2(c, PROC2_EPT_VIOLATION_VE) || page_valid(VMCS(c, VE_INFO_ADDR));
+}
+
+static bool switches_eptp(const struct cpu *c)
+{
+	return vmx_proc2(c, PROC2_ENABLE_VMFUNC) && (VMCS(c, VMFUNC_CONTROLS) & VMFUNC_EPTP_SWITCHING);
+}
+
+static bool vm_functions(const struct cpu *c, unsigned arg)
+{
+	return !vmx_proc2(c, PROC2_ENABLE_VMFUNC) || !(VMCS(c, VMFUNC_CONTROLS) & ~vmx_vmfunc_cap());
+}
+
+static bool switching_needs_ept(const struct cpu *c, unsigned arg)
+{
+	return !switches_eptp(c) || vmx_proc2(c, PROC2_ENABLE_EPT);
+}
+
+static bool eptp_list(const struct cpu *c, unsigned arg)
+{
+	return !switches_eptp(c) || page_valid(VMCS(c, EPTP_LIST_ADDR));
 }
 
 static bool timer_saved_only_if_active(const struct cpu *c, unsigned arg)
@@ -208,10 +228,16 @@ static const struct vmx_rule control_rules[] = {
 	{ nmi_window, 0, "NMI-window exiting needs virtual NMIs" },
 	{ vpid, 0, "VPID is not 0" },
 	{ ept_pointer, 0, "EPT pointer" },
-	{ pml_needs_ept, 0, "PML needs EPT" },
+	{ needs_ept, PROC2_ENABLE_PML, "PML needs EPT" },
 	{ pml_address, 0, "PML address" },
-	{ unrestricted_needs_ept, 0, "unrestricted guest needs EPT" },
-	{ shadow_bitmaps, 0, "VMREAD- and VMWRITE-bitmap addresses" },
+	{ needs_ept, PROC2_UNRESTRICTED_GUEST, "unrestricted guest needs EPT" },
+	{ needs_ept, PROC2_MODE_BASED_EPT_EXEC, "mode-based execute control needs EPT" },
+	{ needs_ept, PROC2_SPP, "sub-page write permissions need EPT" },
+	{ spp_table, 0, "sub-page-permission-table pointer" },
+	{ vm_functions, 0, "VM-function controls: reserved bits" },
+	{ switching_needs_ept, 0, "EPTP switching needs EPT" },
+	{ eptp_list, 0, "EPTP-list address" },
+	{ ve_information, 0, "virtualization-exception information address" },
 	/* 27.2.1.2 VM-Exit Control Fields */
 	{ reserved_bits, VMX_KIND_VMEXIT, "VM-exit controls: reserved bits" },
 	{ timer_saved_only_if_active, 0, "saving the preemption timer needs the timer" },

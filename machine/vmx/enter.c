@@ -82,7 +82,6 @@ static void load_interruptibility(struct cpu *c)
 	c->vmx.vnmi_blocked = vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
 	c->nmi_blocked = !vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
 	c->vmx.iret_unblocked = false;
-	c->vmx.paused = false;
 }
 
 /* 27.7.3: a trap is pending after entry unless an event is injected that is delivered first. */
@@ -108,10 +107,7 @@ static void load_activity(struct cpu *c)
 
 static void load_paging(struct cpu *c)
 {
-	c->vmx.ept = vmx_proc2(c, PROC2_ENABLE_EPT);
-	c->vmx.eptp = c->vmx.ept ? VMCS(c, EPT_POINTER) : 0;
-	c->vmx.ept_ad = c->vmx.eptp & EPTP_AD;
-	c->vmx.pml = vmx_proc2(c, PROC2_ENABLE_PML);
+	vmx_load_ept(c);
 	c->vmx.apic_page = vmx_proc2(c, PROC2_VIRT_APIC_ACCESSES) ? VMCS(c, APIC_ACCESS_ADDR) : VMX_NO_POINTER;
 	c->vmx.vpid = vmx_proc2(c, PROC2_ENABLE_VPID) ? (u16)VMCS(c, VPID) : 0;
 	for (unsigned i = 0; i < 4; i++) {

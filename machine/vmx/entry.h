@@ -27,6 +27,15 @@ const char *vmx_check_guest_segments(const struct cpu *c);
 const char *vmx_check_guest_event_state(const struct cpu *c, u64 *qual);
 
 bool vmx_eptp_valid(u64 eptp);
+
+/* ept.c */
+/* What EPT, PML, sub-page permissions and the like do until the next exit, from the current VMCS; and their end. */
+void vmx_load_ept(struct cpu *c);
+void vmx_leave_ept(struct cpu *c);
+/* Another EPTP from now on; mmu_update_mode() has to follow. */
+void vmx_use_eptp(struct cpu *c, u64 eptp);
+const struct op *op_vmfunc(struct cpu *c, const struct op *o);
+
 /* An address in a field: nothing beyond the physical-address width, and the low bits given are 0. */
 static inline bool vmx_address_valid(u64 addr, u64 low_bits)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exits that no instruction asks for: exceptions, interrupts, windows, the preemption timer, task switches, EPT, PML.
+ * Exits that no instruction asks for: exceptions, interrupts, windows, the preemption timer, task switches.
  * SDM 3C "Other Causes of VM Exits" (26.2), "Exit Qualification" in 28.2.1.
  */
 #include "arch/x86.h"
-#include "machine/cpu/sys/sys.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
@@ -27,8 +26,7 @@ static bool is_exception(const struct event *e)
 	return e->type == EV_HW_EXCEPTION || e->type == EV_SW_EXCEPTION || e->type == EV_PRIV_SW_EXCEPTION;
 }
 
-/* Bit 12 of several information fields: the IRET that faults had already removed blocking by NMI. */
-static bool nmi_unblocked(const struct cpu *c)
+bool vmx_nmi_unblocked(const struct cpu *c)
 {
 	return c->vmx.iret_unblocked && c->rip == c->vmx.iret_rip && !c->is_delivering;
 }
@@ -39,15 +37,21 @@ static u32 intr_info(const struct cpu *c, const struct event *e)
 
 	if (e->has_error)
 		v |= INTR_INFO_ERROR_VALID;
-	if (e->vector != VEC_DF && nmi_unblocked(c))
+	if (e->vector != VEC_DF && vmx_nmi_unblocked(c))
 		v |= INTR_INFO_NMI_UNBLOCK;
 	return v;
+}
+
+/* The RFLAGS image of a fault has RF = 1; that of a trap (#DB but for instruction breakpoints, #BP, #OF) has not. */
+static bool fault_sets_rf(const struct event *e)
+{
+	return e->type == EV_HW_EXCEPTION && e->vector != VEC_DB;
 }
 
 /* SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3): set, or as the event under way would have pushed it. */
 bool vmx_fault_rf(const struct cpu *c)
 {
-	return !c->is_delivering || sys_event_sets_rf(&c->delivering);
+	return !c->is_delivering || fault_sets_rf(&c->delivering);
 }
 
 void vmx_intercept_exception(struct cpu *c, const struct event *e)
@@ -64,7 +68,7 @@ void vmx_intercept_exception(struct cpu *c, const struct event *e)
 		x.qual = e->cr2_or_dr6;
 	if (e->type != EV_HW_EXCEPTION)
 		x.insn_len = e->insn_len;
-	x.rf = sys_event_sets_rf(e);
+	x.rf = fault_sets_rf(e);
 	x.no_vectoring = e->vector == VEC_DF;
 	vmx_exit(c, &x);
 }
@@ -183,7 +187,6 @@ static bool mtf_due(struct cpu *c)
 bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 {
 	bool shadow_movss = c->inhibit == INHIBIT_MOVSS;
-	bool awake = c->activity <= HALTED; /* in shutdown MTF exits and interrupts wait */
 
 	if (unlikely(c->activity == WAIT_SIPI))
 		return vmx_nonroot(c) && exit_sipi(c);
@@ -191,7 +194,7 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return false;
 	if (c->pending & PEND_INIT)
 		return exit_init(c);
-	if (c->vmx.mtf && awake && mtf_due(c))
+	if (c->vmx.mtf && mtf_due(c))
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_MONITOR_TRAP_FLAG });
 	if (c->vmx.timer_expired)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_PREEMPTION_TIMER });
@@ -203,45 +206,9 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_INTERRUPT_WINDOW });
 	if (vmx_virtual_interrupt(c) && intr_open)
 		return false; /* the run loop delivers it: SDM 3C 30.2.2, before external interrupts */
-	if ((c->pending & PEND_INTR) && vmx_extint_exits(c) && awake && !c->inhibit && apic_pending(c->apic) >= 0)
+	if ((c->pending & PEND_INTR) && vmx_extint_exits(c) && !c->inhibit && apic_pending(c->apic) >= 0)
 		return exit_interrupt(c);
 	if (!boundary_stays_interested(c))
 		c->pending &= ~(u32)PEND_VMX;
 	return false;
-}
-
-void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_fault *f)
-{
-	struct vmexit x = { .reason = EXIT_EPT_VIOLATION, .gpa = f->gpa.v, .rf = vmx_fault_rf(c) };
-
-	cpu_sync(c, o);
-	x.qual = f->access | (u64)f->perms << 3;
-	if (f->lin_valid) {
-		x.gla = f->lin;
-		x.qual |= QUAL_EPT_GLA_VALID | (f->translated ? QUAL_EPT_TRANSLATION : 0);
-	}
-	if (nmi_unblocked(c))
-		x.qual |= QUAL_EPT_NMI_UNBLOCK;
-	vmx_exit(c, &x);
-}
-
-void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa)
-{
-	cpu_sync(c, o);
-	vmx_exit(c, &(struct vmexit){ .reason = EXIT_EPT_MISCONFIG, .gpa = gpa.v, .rf = vmx_fault_rf(c) });
-}
-
-void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa)
-{
-	u64 index = VMCS(c, PML_INDEX);
-
-	if (index >= PML_ENTRIES) {
-		struct vmexit x = { .reason = EXIT_PML_FULL, .rf = vmx_fault_rf(c) };
-
-		cpu_sync(c, o);
-		x.qual = nmi_unblocked(c) ? QUAL_PML_NMI_UNBLOCK : 0;
-		vmx_exit(c, &x);
-	}
-	vmx_phys_write(c, VMCS(c, PML_ADDRESS) + index * 8, 8, gpa.v & ~PAGE_OFFSET_MASK);
-	VMCS(c, PML_INDEX) = (u16)(index - 1);
 }

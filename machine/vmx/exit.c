@@ -73,7 +73,7 @@ static u64 pending_debug(const struct cpu *c)
 
 static void save_state(struct cpu *c, bool rf)
 {
-	u64 rflags = cpu_rflags(c);
+	u64 rflags = cpu_rflags(c) & ~EFLAGS_RF;
 
 	save_registers(c);
 	save_segments(c);
@@ -128,17 +128,12 @@ static void record(struct cpu *c, const struct vmexit *x)
 /* 28.7: the VMM's own state cannot be trusted any more: the CPU shuts down, which ends the machine. */
 static _Noreturn void vmx_abort(struct cpu *c, unsigned indicator)
 {
-	static const char *const why[] = {
-		[VMX_ABORT_SAVE_MSR] = "VMX abort: MSR-store area",
-		[VMX_ABORT_HOST_PDPTE] = "VMX abort: host PDPTEs",
-		[VMX_ABORT_LOAD_MSR] = "VMX abort: MSR-load area of VM exits",
-		[VMX_ABORT_HOST_NOT_64] = "VMX abort: exit from IA-32e mode to a 32-bit host",
-	};
+	const char *why = indicator == VMX_ABORT_HOST_PDPTE ? "VMX abort: host PDPTEs" : "VMX abort: MSR area";
 
 	vmx_phys_write(c, c->vmx.vmcs_ptr + VMCS_REGION_ABORT, 4, indicator);
 	c->vmx.vmcs->abort = indicator;
 	c->activity = SHUTDOWN;
-	machine_stop(c->m, STATUS_TRIPLE_FAULT, why[indicator]);
+	machine_stop(c->m, STATUS_TRIPLE_FAULT, why);
 	cpu_unwind(c, UNWIND_RESUME);
 }
 
@@ -204,8 +199,8 @@ static void load_host_state(struct cpu *c)
 {
 	bool own_tlb = c->vmx.vpid != 0;
 
-	c->vmx.nonroot = c->vmx.ept = c->vmx.ept_ad = c->vmx.pml = false;
-	c->vmx.eptp = 0;
+	c->vmx.nonroot = false;
+	vmx_leave_ept(c);
 	c->vmx.vpid = 0;
 	vmx_apic_leave(c);
 	load_host_registers(c);
@@ -238,6 +233,7 @@ static enum cost exit_cost(const struct vmexit *x)
 	case EXIT_IO: return COST_EXIT_IO;
 	case EXIT_EPT_VIOLATION:
 	case EXIT_EPT_MISCONFIG:
+	case EXIT_SPP_EVENT:
 	case EXIT_PML_FULL: return COST_EXIT_EPT;
 	case EXIT_EXCEPTION_NMI:
 		return (x->intr_info & INTR_INFO_VECTOR) == VEC_PF ? COST_EXIT_PF : COST_EXIT_OTHER;
@@ -266,8 +262,6 @@ void vmx_exit_commit(struct cpu *c, const struct vmexit *x)
 	vmx_timer_stop(c);
 	if (vmx_msr_store(c, VMCS(c, EXIT_MSR_STORE_ADDR), (u32)VMCS(c, EXIT_MSR_STORE_COUNT)))
 		vmx_abort(c, VMX_ABORT_SAVE_MSR);
-	if ((c->efer & EFER_LMA) && !vmx_exit_ctl(c, VMEXIT_HOST_64))
-		vmx_abort(c, VMX_ABORT_HOST_NOT_64);
 	load_host_state(c);
 	if (vnmis)
 		c->nmi_blocked = false; /* NMIs were not blocked in the guest; only an NMI exit blocks them */

@@ -13,11 +13,7 @@ struct vmexit {
 	u32 intr_info, intr_error;
 	u32 insn_len, insn_info;
 	u64 gla, gpa;
-	/*
-	 * The RFLAGS image saved has RF set; else it is RFLAGS.RF, which is 0 from an instruction's beginning on. SDM 3C
-	 * "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3)
-	 */
-	bool rf;
+	bool rf;        /* the RFLAGS image saved has RF set: SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" */
 	bool no_vectoring; /* the IDT-vectoring information is invalid although an event is being delivered */
 };
 
@@ -40,6 +36,9 @@ bool vmx_fault_rf(const struct cpu *c);
 u32 vmx_insn_info(const struct op *o);
 /* The displacement that such an instruction's exit qualification holds. */
 u64 vmx_insn_displacement(const struct cpu *c, const struct op *o);
+
+/* Bit 12 of several information fields: the IRET that faults had already removed blocking by NMI. */
+bool vmx_nmi_unblocked(const struct cpu *c);
 
 /* MSR areas. load: number (from 1) of the entry that failed, 0 if all went well. */
 unsigned vmx_msr_load(struct cpu *c, u64 addr, u32 count);

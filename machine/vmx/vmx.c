@@ -35,6 +35,9 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.ept", v->ept);
 	snap_var(s, "vmx.ept_ad", v->ept_ad);
 	snap_var(s, "vmx.pml", v->pml);
+	snap_var(s, "vmx.mbec", v->mbec);
+	snap_var(s, "vmx.spp", v->spp);
+	snap_var(s, "vmx.spptp", v->spptp);
 	snap_var(s, "vmx.vpid", v->vpid);
 	snap_var(s, "vmx.vintr", v->vintr);
 	snap_var(s, "vmx.apic_due", v->apic_due);
@@ -50,9 +53,6 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.iret_unblocked", v->iret_unblocked);
 	snap_var(s, "vmx.mtf", v->mtf);
 	snap_var(s, "vmx.iret_rip", v->iret_rip);
-	snap_var(s, "vmx.paused", v->paused);
-	snap_var(s, "vmx.pause_first", v->pause_first);
-	snap_var(s, "vmx.pause_last", v->pause_last);
 	snap_var(s, "vmx.timer_on", v->timer_on);
 	snap_var(s, "vmx.timer_expired", v->timer_expired);
 	snap_var(s, "vmx.timer_end", v->timer_end);

@@ -36,7 +36,6 @@ void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size
 		      bool imm, u64 lin);
 void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
-void vmx_intercept_pause(struct cpu *c, const struct op *o);
 /* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
 void vmx_intercept_info(struct cpu *c, const struct op *o, unsigned reason);
 /* RDTSC and RDTSCP in non-root operation: adds the offset (after vmx_intercept). */
@@ -72,10 +71,15 @@ struct ept_fault {
 	bool lin_valid;   /* the access came from a linear address */
 	bool translated;  /* the gpa is the final one, not a paging-structure entry's */
 	u8 access;        /* bits 2:0 of the qualification: read, write, fetch */
-	u8 perms;         /* bits 5:3 (and 6): permissions of the EPT entries ANDed */
+	u8 perms;         /* bits 6:3: permissions of the EPT entries ANDed */
+	bool user, writable, no_execute; /* translated: what guest paging says of the linear address */
+	bool suppress_ve; /* the last EPT entry forbids a virtualization exception */
 };
+/* Exits, or raises a virtualization exception in the guest. */
 _Noreturn void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_fault *f);
 _Noreturn void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa);
+/* The sub-page-permission table has no entry (missed) or a misconfigured one for a write to gpa. */
+_Noreturn void vmx_exit_spp(struct cpu *c, const struct op *o, gpa_t gpa, u64 lin, bool missed);
 /*
  * PML: logs gpa if the index allows, else exits with "page-modification log full" and does not return. To be called
  * before the dirty flag is set. SDM 3C "Page-Modification Logging".

@@ -49,7 +49,10 @@ const struct op *op_hlt(struct cpu *c, const struct op *o)
 
 const struct op *op_pause(struct cpu *c, const struct op *o)
 {
-	vmx_intercept_pause(c, o);
+	if (vmx_nonroot(c)) {
+		cpu_sync(c, o);
+		vmx_intercept(c, o, EXIT_PAUSE, 0);
+	}
 	if (unlikely(c->m->ncpus > 1))
 		smp_pause(c, o);
 	OP_NEXT(c, o);

@@ -99,6 +99,15 @@ void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa)
 	back(MISCONFIG);
 }
 
+void vmx_exit_spp(struct cpu *c, const struct op *o, gpa_t gpa, u64 lin, bool missed)
+{
+	(void)c;
+	(void)o;
+	env.spp_gpa = gpa.v;
+	env.spp_lin = lin;
+	back(missed ? SPP_MISSED : SPP_MISCONFIG);
+}
+
 void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa)
 {
 	(void)c;
@@ -242,7 +251,7 @@ void env_reset(void)
 	env.logged = 0;
 	env.log_room = 64;
 	env.log_entry = 0;
-	env.cap = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD;
+	env.cap = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_WALK_5 | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD;
 	env.code_stores = env.code_changes = 0;
 	env.hits_running = false;
 	env.device_stores = 0;

@@ -33,7 +33,7 @@
 #define DATA 0x400000ull    /* physical address of the page under test; also in the page of 2 MiB and 1 GiB */
 #define LIN  (1ull << 39 | DATA) /* its linear address */
 
-enum outcome { DONE, FAULT, VIOLATION, MISCONFIG, LOG_FULL, SINGLE };
+enum outcome { DONE, FAULT, VIOLATION, MISCONFIG, SPP_MISSED, SPP_MISCONFIG, LOG_FULL, SINGLE };
 
 struct env {
 	struct machine m;
@@ -42,6 +42,7 @@ struct env {
 	struct event event;   /* of FAULT */
 	struct ept_fault ept; /* of VIOLATION */
 	u64 misconfig;
+	u64 spp_gpa, spp_lin; /* of SPP_* */
 	u64 log[64];          /* PML */
 	unsigned logged, log_room;
 	bool dirty_at_log, accessed_at_log; /* EPT flags of `log_entry` when the log was called */

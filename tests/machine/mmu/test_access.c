@@ -5,7 +5,8 @@
 #include "harness.h"
 #include "model.h"
 
-#define PHYS_RESERVED BITS(51, 39)
+#define PHYS_BITS 46
+#define PHYS_RESERVED BITS(51, PHYS_BITS)
 
 /* What is varied besides the entries. */
 struct mode {
@@ -110,7 +111,7 @@ static void sweep(unsigned shift, unsigned upper)
 	for (unsigned u = 0; u < 16; u++)
 		for (unsigned l = 0; l < 16; l++)
 			for (unsigned rsvd = 0; rsvd < 3; rsvd++) {
-				u64 bad = rsvd ? BIT64(45) : 0;
+				u64 bad = rsvd ? BIT64(47) : 0;
 
 				phys_set(at[upper], (base[upper] & ~0x7ull) | flag_sets[u] | (rsvd == 1 ? bad : 0));
 				phys_set(at[n - 1], (base[n - 1] & ~0x7ull) | flag_sets[l] | (rsvd == 2 ? bad : 0));
@@ -150,9 +151,9 @@ static void reserved_bits(void **state)
 	(void)state;
 	for (unsigned s = 0; s < 2; s++)
 		for (unsigned bit = sizes[s].lo; bit < 52; bit++) {
-			bool reserved = bit < sizes[s].shift || bit >= 39;
+			bool reserved = bit < sizes[s].shift || bit >= PHYS_BITS;
 
-			if (bit >= 30 && bit < 39)
+			if (bit >= 30 && bit < PHYS_BITS)
 				continue; /* addresses without RAM here */
 			env_reset();
 			map_guest(sizes[s].shift, PTE_P | PTE_RW, (PTE_P | PTE_RW) | BIT64(bit));
@@ -289,14 +290,14 @@ static void ept_misconfigurations(void **state)
 		{ 12, EPT_DATA, 0, 7 << 3, false },
 		{ 12, EPT_DATA, 1 << 3, 7 << 3, false },
 		{ 12, EPT_DATA, 5 << 3, 7 << 3, false },
-		{ 12, EPT_DATA, BIT64(39), 0, true },
+		{ 12, EPT_DATA, BIT64(PHYS_BITS), 0, true },
 		{ 12, EPT_DATA, BIT64(51), 0, true },
 		{ 12, EPT_DATA, BIT64(52), 0, false },
 		{ 12, EPT_DATA, BIT64(10) | BIT64(11) | BIT64(62), 0, false },
 		{ 12, EPT_DATA, EPT_PS, 0, false },
 		{ 12, EPD + 16, BIT64(3), 0, true },
 		{ 12, EPD + 16, BIT64(6), 0, true },
-		{ 12, EPD + 16, BIT64(45), 0, true },
+		{ 12, EPD + 16, BIT64(49), 0, true },
 		{ 12, EPML4, EPT_PS, 0, true },
 		{ 12, EPML4, BIT64(4), 0, true },
 		{ 12, EPDPT, BIT64(5), 0, true },
