@@ -22,7 +22,8 @@
 
 enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_DISK, OPT_NET, OPT_RNG, OPT_STATS, OPT_SNAPSHOT_TO,
-	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE,
+	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
+	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
 	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
 	OPT_DUMP_ON_EXIT, OPT_HELP, OPT_VERSION,
 };
@@ -48,6 +49,10 @@ static const struct option options[] = {
 	{ "max-cycles", required_argument, NULL, OPT_MAX_CYCLES },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
+	{ "digest", required_argument, NULL, OPT_DIGEST },
+	{ "digest-every", required_argument, NULL, OPT_DIGEST_EVERY },
+	{ "digest-exact", no_argument, NULL, OPT_DIGEST_EXACT },
+	{ "digest-memory", no_argument, NULL, OPT_DIGEST_MEMORY },
 	{ "trace-insn", required_argument, NULL, OPT_TRACE_INSN },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
@@ -99,6 +104,10 @@ static const char usage[] =
 "  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
 "  --trace-insn CYCLE  print every instruction and the registers on stderr from this cycle on\n"
 "  --profile FILE      where the guest's cycles go: RIP every 10007 cycles, as lines `count mode address`, at the end\n"
+"  --digest FILE       hashes of the machine's whole state (-: stdout), RAM included at the end, for comparing two runs\n"
+"  --digest-every N    also at the run loop's first boundary after each multiple of N cycles (suffixes K, M, G: of 1000)\n"
+"  --digest-exact      stop at the cycle itself (one CPU); compare only with runs that do the same\n"
+"  --digest-memory     RAM at each of these points too\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -260,6 +269,10 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_EPOCH: return set_u64(&cfg->epoch, "--epoch", arg, 0);
 	case OPT_MAX_CYCLES: return set_u64(&cfg->max_cycles, "--max-cycles", arg, 1000);
 	case OPT_TRACE_INSN: return set_u64(&cfg->trace_from, "--trace-insn", arg, 1000);
+	case OPT_DIGEST: cfg->digest = arg; return -1;
+	case OPT_DIGEST_EVERY: return set_u64(&cfg->digest_every, "--digest-every", arg, 1000);
+	case OPT_DIGEST_EXACT: cfg->digest_exact = true; return -1;
+	case OPT_DIGEST_MEMORY: cfg->digest_memory = true; return -1;
 	case OPT_PROFILE: cfg->profile = arg; return -1;
 	case OPT_QUIET: cfg->quiet = true; return -1;
 	case OPT_TRACE: cfg->trace_file = arg; return -1;
@@ -286,6 +299,10 @@ static int check_together(const struct machine_config *cfg)
 		return fail("--resume: excludes --disk, --net and --rng: they are the snapshot's");
 	if (cfg->snapshot_exit && !cfg->snapshot_to)
 		return fail("--snapshot-exit: needs --snapshot-to");
+	if (cfg->digest_every && !cfg->digest)
+		return fail("--digest-every: needs --digest");
+	if ((cfg->digest_exact || cfg->digest_memory) && !cfg->digest_every)
+		return fail("--digest-%s: needs --digest-every", cfg->digest_exact ? "exact" : "memory");
 	if (cfg->trace_events && !cfg->trace_file)
 		return fail("--trace-events: needs --trace");
 	if (cfg->gdb_wait && !cfg->gdb)

@@ -20,6 +20,10 @@ struct machine_config {
 	const char *disk[MACHINE_DISKS]; /* FILE[,ro][,snapshot]; NULL behind the last */
 	const char *net;     /* "peer" or "unix:PATH"; NULL: no network */
 	bool rng;            /* an entropy device */
+	const char *digest;  /* file for --digest */
+	u64 digest_every;    /* cycles; 0: at the end only */
+	bool digest_exact;   /* the CPU stops at each of these cycles */
+	bool digest_memory;  /* RAM at every point */
 	const char *profile; /* file for --profile */
 	const char *stats;   /* file for --stats */
 	const char *resume;  /* snapshot directory to resume */

@@ -38,6 +38,7 @@ struct oracle;  /* machine/oracle/oracle.h */
 struct tracer;  /* machine/debug/trace.h */
 struct debug;   /* machine/debug/debug.h */
 struct watch_hooks; /* machine/debug/hooks.h */
+struct digest;  /* machine/core/digest.h */
 
 struct machine {
 	struct bus bus;
@@ -50,6 +51,7 @@ struct machine {
 	struct oracle *oracle;
 	struct tracer *tracer; /* --trace, --exit-stats; NULL: off */
 	struct debug *debug;   /* --gdb, --dump-on-exit; NULL: off */
+	struct digest *digest; /* --digest; NULL: off */
 	const struct watch_hooks *watch; /* NULL: nothing is watched */
 	u64 stat[STAT_COUNT];
 	u64 exits[EXIT_REASON_SLOTS]; /* VM exits by basic reason */

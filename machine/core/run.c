@@ -8,6 +8,7 @@
 
 #include "machine/boot/boot.h"
 #include "machine/core/config.h"
+#include "machine/core/digest.h"
 #include "machine/core/machine.h"
 #include "machine/core/profile.h"
 #include "machine/core/run.h"
@@ -93,6 +94,8 @@ int machine_init(struct machine *m, struct machine_config *cfg)
 	status = start_guest(m, cfg);
 	if (!status)
 		status = trace_open(m, cfg);
+	if (!status)
+		status = digest_open(m, cfg);
 	return status ? status : debug_open(m, cfg);
 }
 
@@ -104,7 +107,7 @@ static u64 next_limit(const struct machine *m, u64 now)
 		limit = m->cfg->max_cycles;
 	if (m->cfg->trace_from > now && m->cfg->trace_from < limit)
 		limit = m->cfg->trace_from;
-	return limit;
+	return digest_limit(m, limit);
 }
 
 void machine_take_snapshot(struct machine *m)
@@ -129,6 +132,7 @@ static void run_one(struct machine *m, struct cpu *c)
 		if (m->cfg->profile)
 			profile_sample(c);
 		clock_run_due(m, now);
+		digest_boundary(m, now);
 		if (m->cfg->max_cycles && now >= m->cfg->max_cycles) {
 			machine_stop(m, STATUS_LIMIT, "--max-cycles reached");
 			break;
@@ -150,6 +154,7 @@ int machine_run(struct machine *m)
 		smp_run(m);
 	if (m->exit_status == STATUS_TRIPLE_FAULT && m->stopped_by)
 		machine_print_cpu(m->stopped_by);
+	digest_close(m);
 	debug_close(m);
 	return m->exit_status;
 }

@@ -2,6 +2,7 @@
 #include "machine/core/smp.h"
 
 #include "machine/core/config.h"
+#include "machine/core/digest.h"
 #include "machine/core/profile.h"
 #include "machine/core/run.h"
 #include "machine/core/snapshot.h"
@@ -112,6 +113,8 @@ static void all_asleep(struct machine *m)
 		return;
 	m->clock.now = until < end ? until : end;
 	clock_run_due(m, m->clock.now);
+	if (m->clock.now >= end)
+		machine_stop(m, STATUS_LIMIT, "--max-cycles reached");
 }
 
 /* One timer's cycle is looked at in one go; whoever it wakes may then be the one to run. */
@@ -189,6 +192,7 @@ static bool boundary(struct machine *m, const struct cpu *c)
 	}
 	sample(m);
 	poll(m);
+	digest_boundary(m, now);
 	return !m->stop;
 }
 

@@ -45,6 +45,8 @@ struct snap {
 	u8 *buf;
 	size_t n, room; /* saving: filled and allocated; restoring: n is the file's size */
 	size_t at;      /* restoring: read up to here */
+	snap_see_fn *see; /* looking: who sees it, and what it gets */
+	void *see_arg;
 };
 
 static int report(const char *dir, const char *file, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -133,7 +135,9 @@ static void load_record(struct snap *s, const char *name, void *p, u64 n)
 
 void snap_bytes(struct snap *s, const char *name, void *p, size_t n)
 {
-	if (s->restoring)
+	if (s->see)
+		s->see(s->see_arg, name, p, n);
+	else if (s->restoring)
 		load_record(s, name, p, n);
 	else
 		save_record(s, name, p, n);
@@ -142,6 +146,11 @@ void snap_bytes(struct snap *s, const char *name, void *p, size_t n)
 bool snap_restoring(const struct snap *s)
 {
 	return s->restoring;
+}
+
+bool snap_looking(const struct snap *s)
+{
+	return s->see != NULL;
 }
 
 void snap_refuse(struct snap *s, const char *object, const char *why)
@@ -198,9 +207,18 @@ static void snap_all(struct machine *m, struct snap *s)
 		dev_snap(m, s);
 	if (!s->failed)
 		oracle_snap(m, s); /* reads page tables: RAM is there */
+	if (s->see)
+		return;
 	/* Decoding may look up translations: the machine that goes on must decode anew like the one that resumes. */
 	for (unsigned i = 0; i < m->ncpus; i++)
 		code_flush_all(m->cpu[i]);
+}
+
+void snapshot_look(struct machine *m, snap_see_fn *see, void *arg)
+{
+	struct snap s = { .see = see, .see_arg = arg };
+
+	snap_all(m, &s);
 }
 
 static int open_in(const char *dir, const char *file, int flags)

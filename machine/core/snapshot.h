@@ -17,6 +17,12 @@ void snap_bytes(struct snap *s, const char *name, void *p, size_t n);
 bool snap_restoring(const struct snap *s);
 /* The snapshot fails: one line on stderr, `object: why`. */
 void snap_refuse(struct snap *s, const char *object, const char *why);
+/* Only a look is taken: nothing may change, and what is cached belongs to it. */
+bool snap_looking(const struct snap *s);
+
+/* Takes that look: `see` gets every record, in the order in which a snapshot has them. */
+typedef void snap_see_fn(void *arg, const char *name, const void *p, size_t n);
+void snapshot_look(struct machine *m, snap_see_fn *see, void *arg);
 
 /*
  * What the snapshot's machine was made of goes to cfg: RAM, CPUs, seed, epoch, costs, virtio devices. 0 or a negative errno, as

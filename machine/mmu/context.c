@@ -238,8 +238,60 @@ void mmu_init(struct cpu *c)
 	mmu_clear(c);
 }
 
+static void look_tlb(struct snap *sn, const char *name, const struct tlb_entry *e, unsigned n)
+{
+	u64 v[TLB_SIZE][3];
+
+	for (unsigned i = 0; i < n; i++) {
+		v[i][0] = e[i].page | e[i].perm;
+		v[i][1] = e[i].hpa;
+		v[i][2] = (u64)e[i].key << 32 | (u64)e[i].gshift << 8 | e[i].shift;
+	}
+	snap_bytes(sn, name, v, n * sizeof(v[0]));
+}
+
+static void look_psc(struct snap *sn, const char *name, const struct psc_entry *e, unsigned n)
+{
+	u64 v[PDE_CACHE][3];
+
+	for (unsigned i = 0; i < n; i++) {
+		v[i][0] = e[i].tag;
+		v[i][1] = e[i].table;
+		v[i][2] = (u64)e[i].key << 32 | e[i].perm;
+	}
+	snap_bytes(sn, name, v, n * sizeof(v[0]));
+}
+
+static void look_ept(struct snap *sn, const char *name, const struct ept_entry *e, unsigned n)
+{
+	u64 v[EPT_TLB][4];
+
+	for (unsigned i = 0; i < n; i++) {
+		v[i][0] = e[i].gpa;
+		v[i][1] = e[i].hpa;
+		v[i][2] = e[i].root;
+		v[i][3] = (u64)e[i].rwx << 16 | (u64)e[i].shift << 8 | e[i].dirty;
+	}
+	snap_bytes(sn, name, v, n * sizeof(v[0]));
+}
+
+/* What decides the cost of the next access. Not the fast TLB: each engine has its own shortcuts. */
+static void look_caches(const struct mmu_state *s, struct snap *sn)
+{
+	look_tlb(sn, "tlb", s->tlb, TLB_SIZE);
+	look_tlb(sn, "tlb.large", s->large, TLB_LARGE);
+	look_psc(sn, "tlb.pde", s->pde, PDE_CACHE);
+	look_psc(sn, "tlb.pdpte", s->pdpte, PDPTE_CACHE);
+	look_ept(sn, "tlb.ept", s->ept, EPT_TLB);
+	look_ept(sn, "tlb.ept_large", s->ept_large, EPT_TLB_LARGE);
+	look_ept(sn, "tlb.ept_pde", s->ept_pde, EPT_PDE_CACHE);
+}
+
+/* What is cached is not state that a snapshot keeps: it is dropped on both sides. */
 void mmu_snap(struct cpu *c, struct snap *sn)
 {
-	(void)sn; /* what is cached is not state: it is dropped on both sides */
-	mmu_clear(c);
+	if (snap_looking(sn))
+		look_caches(c->mmu, sn);
+	else
+		mmu_clear(c);
 }

@@ -56,6 +56,11 @@ def snapshot():
     return where
 
 
+def boot_cycles():
+    """The cycle at which the snapshot was taken."""
+    return json.loads(place("boot.json").read_text())["cycles"]
+
+
 class Job:
     """One job in a resumed guest, running in the background."""
 

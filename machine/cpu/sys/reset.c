@@ -123,13 +123,33 @@ void sys_sipi(struct cpu *c, u8 vector)
 	cpu_update_code_mode(c);
 }
 
+/* Member by member: what lies between them is no state. */
+static void snap_segment(struct snap *s, const char *name, struct segment *g)
+{
+	u64 v[] = { g->base, g->limit, g->ar, g->sel };
+
+	snap_var(s, name, v);
+	*g = (struct segment){ .base = v[0], .limit = (u32)v[1], .ar = (u32)v[2], .sel = (u16)v[3] };
+}
+
+static void snap_table(struct snap *s, const char *name, struct table_reg *t)
+{
+	u64 v[] = { t->base, t->limit };
+
+	snap_var(s, name, v);
+	*t = (struct table_reg){ .base = v[0], .limit = (u16)v[1] };
+}
+
 static void snap_system_registers(struct cpu *c, struct snap *s)
 {
-	snap_var(s, "seg", c->seg);
-	snap_var(s, "ldtr", c->ldtr);
-	snap_var(s, "tr", c->tr);
-	snap_var(s, "gdtr", c->gdtr);
-	snap_var(s, "idtr", c->idtr);
+	static const char *const names[SREG_COUNT] = { "es", "cs", "ss", "ds", "fs", "gs" };
+
+	for (unsigned i = 0; i < SREG_COUNT; i++)
+		snap_segment(s, names[i], &c->seg[i]);
+	snap_segment(s, "ldtr", &c->ldtr);
+	snap_segment(s, "tr", &c->tr);
+	snap_table(s, "gdtr", &c->gdtr);
+	snap_table(s, "idtr", &c->idtr);
 	snap_var(s, "cr0", c->cr0);
 	snap_var(s, "cr2", c->cr2);
 	snap_var(s, "cr3", c->cr3);

@@ -43,6 +43,9 @@ expect 2 "--serial telnet: not stdio" --kernel "$tmp/text" --serial telnet
 expect 2 "--serial2 stdio: the first" --kernel "$tmp/text" --serial2 stdio
 expect 2 "--costs pentium: no such table" --kernel "$tmp/text" --costs pentium
 expect 2 "--max-cycles soon: not a number" --kernel "$tmp/text" --max-cycles soon
+expect 2 "--digest-every: needs" --kernel "$tmp/text" --digest-every 1M
+expect 2 "--digest-exact: needs" --kernel "$tmp/text" --digest "$tmp/out" --digest-exact
+expect 2 "--digest-memory: needs" --kernel "$tmp/text" --digest "$tmp/out" --digest-memory
 expect 2 "--snapshot-exit: needs" --kernel "$tmp/text" --snapshot-exit
 expect 2 "--disk $tmp/text: at most 4" --kernel "$tmp/text" $(for i in 1 2 3 4 5; do echo --disk "$tmp/text"; done)
 expect 2 "--disk: no file" --kernel "$tmp/text" --disk ""

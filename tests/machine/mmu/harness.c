@@ -194,6 +194,12 @@ bool snap_restoring(const struct snap *s)
 	return s->restoring;
 }
 
+bool snap_looking(const struct snap *s)
+{
+	(void)s;
+	return false;
+}
+
 static u64 device_read(void *dev, struct cpu *c, u64 offset, unsigned size)
 {
 	(void)dev;
