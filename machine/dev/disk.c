@@ -238,6 +238,10 @@ void disk_snap(struct disk *d, struct snap *s)
 	struct { u64 sectors; s64 changed; } file = { d->sectors, d->changed };
 	u64 written = d->written;
 
+	if (snap_looking(s)) { /* of the contents, how many blocks were written has to do */
+		snap_var(s, "disk.written", written);
+		return;
+	}
 	if (writes_file(d)) {
 		snap_refuse(s, d->path, "a disk whose file is written cannot be in a snapshot (say ,snapshot or ,ro)");
 		return;

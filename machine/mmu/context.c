@@ -243,9 +243,9 @@ static void look_tlb(struct snap *sn, const char *name, const struct tlb_entry *
 	u64 v[TLB_SIZE][3];
 
 	for (unsigned i = 0; i < n; i++) {
-		v[i][0] = e[i].page | e[i].perm;
+		v[i][0] = e[i].page;
 		v[i][1] = e[i].hpa;
-		v[i][2] = (u64)e[i].key << 32 | (u64)e[i].gshift << 8 | e[i].shift;
+		v[i][2] = (u64)e[i].key << 32 | (u64)e[i].perm << 16 | (u64)e[i].gshift << 8 | e[i].shift;
 	}
 	snap_bytes(sn, name, v, n * sizeof(v[0]));
 }
@@ -270,7 +270,7 @@ static void look_ept(struct snap *sn, const char *name, const struct ept_entry *
 		v[i][0] = e[i].gpa;
 		v[i][1] = e[i].hpa;
 		v[i][2] = e[i].root;
-		v[i][3] = (u64)e[i].rwx << 16 | (u64)e[i].shift << 8 | e[i].dirty;
+		v[i][3] = (u64)e[i].perms << 24 | (u64)e[i].spp << 16 | (u64)e[i].shift << 8 | e[i].dirty;
 	}
 	snap_bytes(sn, name, v, n * sizeof(v[0]));
 }
