@@ -266,6 +266,7 @@ static inline const char *vmx_error_text(unsigned int number)
 #define MSR_BITMAP_LOW_LAST   0x00001fffu
 #define MSR_BITMAP_HIGH_FIRST 0xc0000000u
 #define MSR_BITMAP_HIGH_LAST  0xc0001fffu
+#define VMX_SHADOW_BITMAP_BITS 15 /* VMREAD and VMWRITE bitmaps: a bit for each encoding of 15 bits. SDM 3C 25.6.15 */
 
 /* Guest interrupt status: requesting and servicing virtual interrupt. SDM 3C "Guest Non-Register State" (25.4.2). */
 #define INTR_STATUS_RVI       BITS(7, 0)

@@ -62,6 +62,7 @@ struct event {
 	u32 error;
 	u64 cr2_or_dr6; /* page fault: linear address; debug: DR6 bits to set */
 	u8 insn_len; /* of INT n, INT3, INTO, INT1 */
+	bool injected; /* by a VM entry */
 };
 
 struct block;

@@ -166,6 +166,7 @@ static void run_single(struct cpu *c)
 		trace_insn(c);
 	if (breakpoints)
 		sys_break_before(c);
+	c->eflags &= ~EFLAGS_RF; /* from here on for the next instruction; a fault pushes it set anyway */
 	b = block_find(c, true);
 	repeats = b->ops[0].flags & (OP_REP | OP_REPNE);
 	c->single = false;
@@ -184,7 +185,7 @@ static void run_single(struct cpu *c)
 
 static bool must_run_single(const struct cpu *c)
 {
-	return c->single || c->inhibit || c->trace || (c->eflags & EFLAGS_TF) || sys_breakpoints(c);
+	return c->single || c->inhibit || c->trace || (c->eflags & (EFLAGS_TF | EFLAGS_RF)) || sys_breakpoints(c);
 }
 
 static void run_block(struct cpu *c)
@@ -282,7 +283,7 @@ static bool take_sipi(struct cpu *c)
 static bool take_events(struct cpu *c)
 {
 	bool nmi_open = !c->nmi_blocked && c->inhibit != INHIBIT_MOVSS;
-	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit;
+	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit && c->activity <= HALTED;
 
 	if (c->activity == WAIT_SIPI)
 		return take_sipi(c);

@@ -119,6 +119,12 @@ static bool eptp_list(const struct cpu *c, unsigned arg)
 	return !switches_eptp(c) || page_valid(VMCS(c, EPTP_LIST_ADDR));
 }
 
+static bool shadow_bitmaps(const struct cpu *c, unsigned arg)
+{
+	return !vmx_proc2(c, PROC2_VMCS_SHADOWING) ||
+	       (page_valid(VMCS(c, VMREAD_BITMAP)) && page_valid(VMCS(c, VMWRITE_BITMAP)));
+}
+
 static bool timer_saved_only_if_active(const struct cpu *c, unsigned arg)
 {
 	return vmx_pin(c, PIN_PREEMPTION_TIMER) || !vmx_exit_ctl(c, VMEXIT_SAVE_PREEMPTION_TIMER);
@@ -238,6 +244,7 @@ static const struct vmx_rule control_rules[] = {
 	{ switching_needs_ept, 0, "EPTP switching needs EPT" },
 	{ eptp_list, 0, "EPTP-list address" },
 	{ ve_information, 0, "virtualization-exception information address" },
+	{ shadow_bitmaps, 0, "VMREAD- and VMWRITE-bitmap addresses" },
 	/* 27.2.1.2 VM-Exit Control Fields */
 	{ reserved_bits, VMX_KIND_VMEXIT, "VM-exit controls: reserved bits" },
 	{ timer_saved_only_if_active, 0, "saving the preemption timer needs the timer" },

@@ -170,10 +170,10 @@ static u64 shadow(const struct cpu *c)
 	return VMCS(c, GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 }
 
-/* IA32_VMX_MISC reports HLT and wait-for-SIPI. */
+/* IA32_VMX_MISC reports HLT, shutdown and wait-for-SIPI. */
 static bool activity_known(const struct cpu *c, unsigned arg)
 {
-	return VMCS(c, GUEST_ACTIVITY) <= ACTIVITY_HLT || VMCS(c, GUEST_ACTIVITY) == ACTIVITY_WAIT_SIPI;
+	return VMCS(c, GUEST_ACTIVITY) <= ACTIVITY_WAIT_SIPI;
 }
 
 static bool activity_ss_dpl(const struct cpu *c, unsigned arg)
@@ -186,19 +186,25 @@ static bool activity_shadow(const struct cpu *c, unsigned arg)
 	return VMCS(c, GUEST_ACTIVITY) == ACTIVITY_ACTIVE || !shadow(c);
 }
 
-/* What wakes a halted CPU may be injected: interrupts, NMIs, #DB and #MC; nothing while it waits for a SIPI. */
+/*
+ * What wakes the CPU may be injected: out of HLT interrupts, NMIs, #DB, #MC and a pending MTF exit; out of shutdown
+ * NMIs and #MC; nothing while it waits for a SIPI.
+ */
 static bool activity_event(const struct cpu *c, unsigned arg)
 {
-	u64 info = VMCS(c, ENTRY_INTR_INFO);
+	u64 info = VMCS(c, ENTRY_INTR_INFO), state = VMCS(c, GUEST_ACTIVITY);
 	u64 vector = info & INTR_INFO_VECTOR;
 
-	if (VMCS(c, GUEST_ACTIVITY) == ACTIVITY_ACTIVE || !(info & INTR_INFO_VALID))
+	if (state == ACTIVITY_ACTIVE || !(info & INTR_INFO_VALID))
 		return true;
-	if (VMCS(c, GUEST_ACTIVITY) == ACTIVITY_WAIT_SIPI)
+	if (state == ACTIVITY_WAIT_SIPI)
 		return false;
-	if (injects(c, INTR_TYPE_EXTERNAL) || injects(c, INTR_TYPE_NMI) || injects(c, INTR_TYPE_OTHER))
+	if (injects(c, INTR_TYPE_NMI) || (injects(c, INTR_TYPE_HW_EXCEPTION) && vector == VEC_MC))
 		return true;
-	return injects(c, INTR_TYPE_HW_EXCEPTION) && (vector == VEC_DB || vector == VEC_MC);
+	if (state == ACTIVITY_SHUTDOWN)
+		return false;
+	return injects(c, INTR_TYPE_EXTERNAL) || injects(c, INTR_TYPE_OTHER) ||
+	       (injects(c, INTR_TYPE_HW_EXCEPTION) && vector == VEC_DB);
 }
 
 /* Also: blocking by SMI is possible in SMM only, and enclaves do not exist here. */
@@ -274,16 +280,18 @@ const char *vmx_check_guest_event_state(const struct cpu *c, u64 *qual)
 }
 
 /*
- * A link pointer other than ~0 must name a region with our revision; not a shadow VMCS, which this CPU does not
- * have.
+ * A link pointer other than ~0 must name a region with our revision that is not the current VMCS's: a shadow VMCS
+ * exactly with "VMCS shadowing" = 1.
  */
 static bool link_pointer(struct cpu *c)
 {
+	u32 shadow = vmx_proc2(c, PROC2_VMCS_SHADOWING) ? VMCS_REVISION_SHADOW : 0;
 	u64 p = VMCS(c, LINK_POINTER);
 
 	if (p == VMX_NO_POINTER)
 		return true;
-	return !(p & PAGE_OFFSET_MASK) && !(p & ~CPU_PHYS_MASK) && vmx_phys_read(c, p, 4) == VMX_REVISION;
+	return !(p & PAGE_OFFSET_MASK) && !(p & ~CPU_PHYS_MASK) && p != c->vmx.vmcs_ptr &&
+	       vmx_phys_read(c, p, 4) == (VMX_REVISION | shadow);
 }
 
 static bool pae(const struct cpu *c)

@@ -82,6 +82,7 @@ static void load_interruptibility(struct cpu *c)
 	c->vmx.vnmi_blocked = vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
 	c->nmi_blocked = !vmx_pin(c, PIN_VIRTUAL_NMIS) && nmi;
 	c->vmx.iret_unblocked = false;
+	c->vmx.paused = false;
 }
 
 /* 27.7.3: a trap is pending after entry unless an event is injected that is delivered first. */

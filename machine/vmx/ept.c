@@ -75,7 +75,7 @@ static _Noreturn void virtualization_exception(struct cpu *c, const struct ept_f
 
 void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_fault *f)
 {
-	struct vmexit x = { .reason = EXIT_EPT_VIOLATION, .gpa = f->gpa.v, .rf = true };
+	struct vmexit x = { .reason = EXIT_EPT_VIOLATION, .gpa = f->gpa.v, .rf = vmx_fault_rf(c) };
 
 	cpu_sync(c, o);
 	x.qual = violation_qualification(c, f);
@@ -88,12 +88,12 @@ void vmx_exit_ept_violation(struct cpu *c, const struct op *o, const struct ept_
 void vmx_exit_ept_misconfig(struct cpu *c, const struct op *o, gpa_t gpa)
 {
 	cpu_sync(c, o);
-	vmx_exit(c, &(struct vmexit){ .reason = EXIT_EPT_MISCONFIG, .gpa = gpa.v, .rf = true });
+	vmx_exit(c, &(struct vmexit){ .reason = EXIT_EPT_MISCONFIG, .gpa = gpa.v, .rf = vmx_fault_rf(c) });
 }
 
 void vmx_exit_spp(struct cpu *c, const struct op *o, gpa_t gpa, u64 lin, bool missed)
 {
-	struct vmexit x = { .reason = EXIT_SPP_EVENT, .gpa = gpa.v, .gla = lin, .rf = true };
+	struct vmexit x = { .reason = EXIT_SPP_EVENT, .gpa = gpa.v, .gla = lin, .rf = vmx_fault_rf(c) };
 
 	cpu_sync(c, o);
 	x.qual = (missed ? QUAL_SPP_MISS : 0) | (vmx_nmi_unblocked(c) ? QUAL_PML_NMI_UNBLOCK : 0);
@@ -105,7 +105,7 @@ void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa)
 	u64 index = VMCS(c, PML_INDEX);
 
 	if (index >= PML_ENTRIES) {
-		struct vmexit x = { .reason = EXIT_PML_FULL, .rf = true };
+		struct vmexit x = { .reason = EXIT_PML_FULL, .rf = vmx_fault_rf(c) };
 
 		cpu_sync(c, o);
 		x.qual = vmx_nmi_unblocked(c) ? QUAL_PML_NMI_UNBLOCK : 0;

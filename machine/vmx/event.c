@@ -4,6 +4,7 @@
  * SDM 3C "Other Causes of VM Exits" (26.2), "Exit Qualification" in 28.2.1.
  */
 #include "arch/x86.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/entry.h"
 #include "machine/vmx/exit.h"
@@ -42,16 +43,10 @@ static u32 intr_info(const struct cpu *c, const struct event *e)
 	return v;
 }
 
-/* The RFLAGS image of a fault has RF = 1; that of a trap (#DB but for instruction breakpoints, #BP, #OF) has not. */
-static bool fault_sets_rf(const struct event *e)
-{
-	return e->type == EV_HW_EXCEPTION && e->vector != VEC_DB;
-}
-
 /* SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3): set, or as the event under way would have pushed it. */
 bool vmx_fault_rf(const struct cpu *c)
 {
-	return !c->is_delivering || fault_sets_rf(&c->delivering);
+	return !c->is_delivering || sys_event_sets_rf(&c->delivering);
 }
 
 void vmx_intercept_exception(struct cpu *c, const struct event *e)
@@ -68,7 +63,7 @@ void vmx_intercept_exception(struct cpu *c, const struct event *e)
 		x.qual = e->cr2_or_dr6;
 	if (e->type != EV_HW_EXCEPTION)
 		x.insn_len = e->insn_len;
-	x.rf = fault_sets_rf(e);
+	x.rf = sys_event_sets_rf(e);
 	x.no_vectoring = e->vector == VEC_DF;
 	vmx_exit(c, &x);
 }
@@ -187,6 +182,7 @@ static bool mtf_due(struct cpu *c)
 bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 {
 	bool shadow_movss = c->inhibit == INHIBIT_MOVSS;
+	bool awake = c->activity <= HALTED; /* in shutdown MTF exits and interrupts wait */
 
 	if (unlikely(c->activity == WAIT_SIPI))
 		return vmx_nonroot(c) && exit_sipi(c);
@@ -194,7 +190,7 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return false;
 	if (c->pending & PEND_INIT)
 		return exit_init(c);
-	if (c->vmx.mtf && mtf_due(c))
+	if (c->vmx.mtf && awake && mtf_due(c))
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_MONITOR_TRAP_FLAG });
 	if (c->vmx.timer_expired)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_PREEMPTION_TIMER });
@@ -206,7 +202,7 @@ bool vmx_boundary(struct cpu *c, bool intr_open, bool nmi_open)
 		return exit_now(c, &(struct vmexit){ .reason = EXIT_INTERRUPT_WINDOW });
 	if (vmx_virtual_interrupt(c) && intr_open)
 		return false; /* the run loop delivers it: SDM 3C 30.2.2, before external interrupts */
-	if ((c->pending & PEND_INTR) && vmx_extint_exits(c) && !c->inhibit && apic_pending(c->apic) >= 0)
+	if ((c->pending & PEND_INTR) && vmx_extint_exits(c) && awake && !c->inhibit && apic_pending(c->apic) >= 0)
 		return exit_interrupt(c);
 	if (!boundary_stays_interested(c))
 		c->pending &= ~(u32)PEND_VMX;

@@ -73,7 +73,7 @@ static u64 pending_debug(const struct cpu *c)
 
 static void save_state(struct cpu *c, bool rf)
 {
-	u64 rflags = cpu_rflags(c) & ~EFLAGS_RF;
+	u64 rflags = cpu_rflags(c);
 
 	save_registers(c);
 	save_segments(c);
@@ -128,12 +128,17 @@ static void record(struct cpu *c, const struct vmexit *x)
 /* 28.7: the VMM's own state cannot be trusted any more: the CPU shuts down, which ends the machine. */
 static _Noreturn void vmx_abort(struct cpu *c, unsigned indicator)
 {
-	const char *why = indicator == VMX_ABORT_HOST_PDPTE ? "VMX abort: host PDPTEs" : "VMX abort: MSR area";
+	static const char *const why[] = {
+		[VMX_ABORT_SAVE_MSR] = "VMX abort: MSR-store area",
+		[VMX_ABORT_HOST_PDPTE] = "VMX abort: host PDPTEs",
+		[VMX_ABORT_LOAD_MSR] = "VMX abort: MSR-load area of VM exits",
+		[VMX_ABORT_HOST_NOT_64] = "VMX abort: exit from IA-32e mode to a 32-bit host",
+	};
 
 	vmx_phys_write(c, c->vmx.vmcs_ptr + VMCS_REGION_ABORT, 4, indicator);
 	c->vmx.vmcs->abort = indicator;
 	c->activity = SHUTDOWN;
-	machine_stop(c->m, STATUS_TRIPLE_FAULT, why);
+	machine_stop(c->m, STATUS_TRIPLE_FAULT, why[indicator]);
 	cpu_unwind(c, UNWIND_RESUME);
 }
 
@@ -262,6 +267,8 @@ void vmx_exit_commit(struct cpu *c, const struct vmexit *x)
 	vmx_timer_stop(c);
 	if (vmx_msr_store(c, VMCS(c, EXIT_MSR_STORE_ADDR), (u32)VMCS(c, EXIT_MSR_STORE_COUNT)))
 		vmx_abort(c, VMX_ABORT_SAVE_MSR);
+	if ((c->efer & EFER_LMA) && !vmx_exit_ctl(c, VMEXIT_HOST_64))
+		vmx_abort(c, VMX_ABORT_HOST_NOT_64);
 	load_host_state(c);
 	if (vnmis)
 		c->nmi_blocked = false; /* NMIs were not blocked in the guest; only an NMI exit blocks them */

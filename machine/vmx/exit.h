@@ -13,7 +13,11 @@ struct vmexit {
 	u32 intr_info, intr_error;
 	u32 insn_len, insn_info;
 	u64 gla, gpa;
-	bool rf;        /* the RFLAGS image saved has RF set: SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" */
+	/*
+	 * The RFLAGS image saved has RF set; else it is RFLAGS.RF, which is 0 from an instruction's beginning on. SDM 3C
+	 * "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3)
+	 */
+	bool rf;
 	bool no_vectoring; /* the IDT-vectoring information is invalid although an event is being delivered */
 };
 

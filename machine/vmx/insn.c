@@ -171,8 +171,8 @@ static void vmptrld(struct cpu *c, u64 ptr)
 		vm_fail(c, VMXERR_VMPTRLD_VMXON_POINTER);
 		return;
 	}
-	/* Bit 31 marks a shadow VMCS, which needs "VMCS shadowing": with it the revision does not match. */
-	if (vmx_phys_read(c, ptr, 4) != VMX_REVISION) {
+	/* Bit 31, a shadow VMCS, may be set: this CPU has "VMCS shadowing". */
+	if ((vmx_phys_read(c, ptr, 4) & VMCS_REVISION_MASK) != VMX_REVISION) {
 		vm_fail(c, VMXERR_VMPTRLD_BAD_REVISION);
 		return;
 	}
@@ -200,12 +200,36 @@ static const struct op *op_vmptrst(struct cpu *c, const struct op *o)
 	return done(c, o, COST_VMPTRST);
 }
 
-/* The field that VMREAD or VMWRITE names, or -1 after VMfail. */
+/*
+ * SDM 3C "VMCS Shadowing" (25.10), "VMREAD": with bits 63:15 clear and the encoding's bit in the bitmap clear, the
+ * instruction does not exit from non-root operation but reaches the VMCS that the link pointer names.
+ */
+static bool shadowed(struct cpu *c, u64 encoding, u64 bitmap)
+{
+	if (!vmx_proc2(c, PROC2_VMCS_SHADOWING) || encoding >> VMX_SHADOW_BITMAP_BITS)
+		return false;
+	return !(vmx_phys_read(c, bitmap + encoding / 8, 1) >> (encoding & 7) & 1);
+}
+
+/* The beginning of VMREAD and VMWRITE. */
+static void begin_field(struct cpu *c, const struct op *o, unsigned exit_reason, u64 encoding, u64 bitmap)
+{
+	cpu_sync(c, o);
+	if (!c->vmx.on || !mode_has_vmx(c))
+		cpu_raise(c, NULL, VEC_UD);
+	if (c->vmx.nonroot && !shadowed(c, encoding, bitmap))
+		vmx_intercept_info(c, o, exit_reason);
+	if (c->cpl > 0)
+		cpu_raise_err(c, NULL, VEC_GP, 0);
+}
+
+/* The field that VMREAD or VMWRITE names, or -1 after VMfail; a VMfailValid is the current VMCS's in any case. */
 static int named_field(struct cpu *c, u64 encoding)
 {
+	u64 pointer = c->vmx.nonroot ? VMCS(c, LINK_POINTER) : c->vmx.vmcs_ptr;
 	int row;
 
-	if (c->vmx.vmcs_ptr == VMX_NO_POINTER) {
+	if (pointer == VMX_NO_POINTER) {
 		vm_fail_invalid(c);
 		return -1;
 	}
@@ -217,16 +241,16 @@ static int named_field(struct cpu *c, u64 encoding)
 
 static const struct op *op_vmread(struct cpu *c, const struct op *o)
 {
-	u64 encoding, value;
+	u64 encoding = register_value(c, o->src), value;
 	int row;
 
-	begin(c, o, EXIT_VMREAD);
+	begin_field(c, o, EXIT_VMREAD, encoding, VMCS(c, VMREAD_BITMAP));
 	cpu_charge(c, COST_VMREAD);
-	encoding = register_value(c, o->src);
 	row = named_field(c, encoding);
 	if (row < 0)
 		OP_NEXT(c, o);
-	value = vmcs_read_encoding(c, row, encoding);
+	value = c->vmx.nonroot ? vmcs_region_read(c, VMCS(c, LINK_POINTER), row, encoding)
+			       : vmcs_read_encoding(c, row, encoding);
 	if (!(o->flags & OP_MEM))
 		c->gpr[o->dst] = operand_size(c) == 8 ? value : (u32)value;
 	else if (operand_size(c) == 8)
@@ -248,18 +272,20 @@ static u64 vmwrite_source(struct cpu *c, const struct op *o)
 
 static const struct op *op_vmwrite(struct cpu *c, const struct op *o)
 {
-	u64 encoding, value;
+	u64 encoding = register_value(c, o->dst), value;
 	int row;
 
-	begin(c, o, EXIT_VMWRITE);
+	begin_field(c, o, EXIT_VMWRITE, encoding, VMCS(c, VMWRITE_BITMAP));
 	cpu_charge(c, COST_VMWRITE);
 	value = vmwrite_source(c, o);
-	encoding = register_value(c, o->dst);
 	row = named_field(c, encoding);
 	if (row < 0)
 		OP_NEXT(c, o);
 	/* Exit-information fields are writable: IA32_VMX_MISC bit 29 says so. */
-	vmcs_write_encoding(c, row, encoding, value);
+	if (c->vmx.nonroot)
+		vmcs_region_write(c, VMCS(c, LINK_POINTER), row, encoding, value);
+	else
+		vmcs_write_encoding(c, row, encoding, value);
 	vm_succeed(c);
 	OP_NEXT(c, o);
 }
@@ -267,7 +293,7 @@ static const struct op *op_vmwrite(struct cpu *c, const struct op *o)
 /* SDM 3C "VMLAUNCH/VMRESUME": the checks before those of the VMCS's contents. */
 static bool entry_permitted(struct cpu *c, bool launch)
 {
-	if (c->vmx.vmcs_ptr == VMX_NO_POINTER) {
+	if (c->vmx.vmcs_ptr == VMX_NO_POINTER || (c->vmx.vmcs->revision & VMCS_REVISION_SHADOW)) {
 		vm_fail_invalid(c);
 		return false;
 	}

@@ -250,6 +250,30 @@ void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write)
 		vmx_exit_instruction(c, o, write ? EXIT_WRMSR : EXIT_RDMSR, 0, 0);
 }
 
+/* The PAUSE at CPL 0 and TSC `now` exits: the loop that it belongs to has lasted for longer than PLE_Window. */
+static bool pause_loop_exits(struct cpu *c, u64 now)
+{
+	struct vmx_state *v = &c->vmx;
+	bool first = !v->paused || now - v->pause_last > VMCS(c, PLE_GAP);
+
+	v->paused = true;
+	v->pause_last = now;
+	if (first)
+		v->pause_first = now;
+	return now - v->pause_first > VMCS(c, PLE_WINDOW);
+}
+
+/* SDM 3C 26.1.3 "PAUSE": "PAUSE-loop exiting" counts at CPL 0 and without "PAUSE exiting" only. */
+void vmx_intercept_pause(struct cpu *c, const struct op *o)
+{
+	if (!vmx_nonroot(c))
+		return;
+	cpu_sync(c, o);
+	vmx_intercept(c, o, EXIT_PAUSE, 0);
+	if (c->cpl == 0 && vmx_proc2(c, PROC2_PAUSE_LOOP_EXITING) && pause_loop_exits(c, cpu_rdtsc(c)))
+		vmx_exit_instruction(c, o, EXIT_PAUSE, 0, 0);
+}
+
 /* SDM 3C "Time-Stamp Counter Offset and Multiplier" (25.6.5): a multiplier of 2^48 is 1. */
 u64 vmx_tsc(struct cpu *c, u64 tsc)
 {

@@ -34,8 +34,10 @@ struct vmx_state {
 	bool iret_unblocked; /* the IRET at iret_rip removed blocking by NMI: if it faults, the exit says so */
 	bool timer_on;       /* VMX-preemption timer is running */
 	bool timer_expired;
+	bool paused;   /* a PAUSE at CPL 0 since VM entry: pause_first and pause_last are valid */
 	u8 mtf;        /* monitor trap flag: enum vmx_mtf */
 	u64 iret_rip;
+	u64 pause_first, pause_last; /* PAUSE-loop exiting: TSC of the loop's first PAUSE and of the latest one */
 	u64 timer_end;       /* tick (TSC >> VMX_TIMER_SHIFT) at which the preemption timer reaches 0 */
 	struct timer timer;
 	const char *failed_rule; /* why the last VM entry failed: the rule's text, for dumps */

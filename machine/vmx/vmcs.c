@@ -71,21 +71,44 @@ u64 vmcs_cut(int row, u64 value)
 	return value;
 }
 
+/* What a read through this encoding gives of a field; what a write through it makes of it. */
+static u64 read_part(u64 field, u64 encoding)
+{
+	return encoding & VMCS_ENC_HIGH ? field >> 32 : field;
+}
+
+static u64 write_part(int row, u64 field, u64 encoding, u64 value)
+{
+	return encoding & VMCS_ENC_HIGH ? value << 32 | (u32)field : vmcs_cut(row, value);
+}
+
 u64 vmcs_read_encoding(const struct cpu *c, int row, u64 encoding)
 {
-	u64 v = c->vmx.vmcs->f[row];
-
-	return encoding & VMCS_ENC_HIGH ? v >> 32 : v;
+	return read_part(c->vmx.vmcs->f[row], encoding);
 }
 
 void vmcs_write_encoding(struct cpu *c, int row, u64 encoding, u64 value)
 {
 	u64 *f = &c->vmx.vmcs->f[row];
 
-	if (encoding & VMCS_ENC_HIGH)
-		*f = value << 32 | (u32)*f;
-	else
-		*f = vmcs_cut(row, value);
+	*f = write_part(row, *f, encoding, value);
+}
+
+static u64 address_in_region(u64 addr, int row)
+{
+	return addr + offsetof(struct vmcs_cache, f) + (u64)row * sizeof(u64);
+}
+
+u64 vmcs_region_read(struct cpu *c, u64 addr, int row, u64 encoding)
+{
+	return read_part(vmx_phys_read(c, address_in_region(addr, row), 8), encoding);
+}
+
+void vmcs_region_write(struct cpu *c, u64 addr, int row, u64 encoding, u64 value)
+{
+	u64 at = address_in_region(addr, row);
+
+	vmx_phys_write(c, at, 8, write_part(row, vmx_phys_read(c, at, 8), encoding, value));
 }
 
 u64 vmx_phys_read(const struct cpu *c, u64 addr, unsigned size)

@@ -40,6 +40,9 @@ u64 vmcs_cut(int row, u64 value);
 /* Reads or writes through an encoding that vmcs_row_of knows: bit 0 selects the upper half of a 64-bit field. */
 u64 vmcs_read_encoding(const struct cpu *c, int row, u64 encoding);
 void vmcs_write_encoding(struct cpu *c, int row, u64 encoding, u64 value);
+/* The same for the VMCS in the region at addr, which is not the current one: a shadow VMCS. */
+u64 vmcs_region_read(struct cpu *c, u64 addr, int row, u64 encoding);
+void vmcs_region_write(struct cpu *c, u64 addr, int row, u64 encoding, u64 value);
 
 /* The controls in force: the secondary ones count as 0 unless "activate secondary controls" is 1. */
 static inline bool vmx_pin(const struct cpu *c, u32 control)

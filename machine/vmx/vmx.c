@@ -53,6 +53,9 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.iret_unblocked", v->iret_unblocked);
 	snap_var(s, "vmx.mtf", v->mtf);
 	snap_var(s, "vmx.iret_rip", v->iret_rip);
+	snap_var(s, "vmx.paused", v->paused);
+	snap_var(s, "vmx.pause_first", v->pause_first);
+	snap_var(s, "vmx.pause_last", v->pause_last);
 	snap_var(s, "vmx.timer_on", v->timer_on);
 	snap_var(s, "vmx.timer_expired", v->timer_expired);
 	snap_var(s, "vmx.timer_end", v->timer_end);

@@ -31,7 +31,6 @@ void sys_break_before(struct cpu *c)
 	bool let_through = (c->eflags & EFLAGS_RF) || c->inhibit == INHIBIT_MOVSS;
 
 	c->dbg_hits = 0;
-	c->eflags &= ~EFLAGS_RF;
 	if (let_through)
 		return;
 	e.cr2_or_dr6 = hits(c, in_64bit(c) ? c->rip : (u32)(c->seg[CS].base + c->rip), 1, BREAK_EXEC);
@@ -66,8 +65,6 @@ void sys_load_dr7(struct cpu *c, u64 v)
 	bool before = sys_breakpoints(c);
 
 	c->dr[7] = (v & ~(DR7_FIXED0 | DR7_RTM) & 0xffffffff) | DR7_FIXED1;
-	if (!sys_breakpoints(c))
-		c->eflags &= ~EFLAGS_RF;
 	if (sys_breakpoints(c) != before)
 		mmu_update_mode(c);
 }

@@ -37,13 +37,14 @@ static u64 return_rip(const struct cpu *c, const struct event *e)
  * Faults push RF = 1, so that an instruction breakpoint does not hit twice. SDM 3B "Instruction-Breakpoint Exception
  * Condition".
  */
-static u64 pushed_flags(const struct cpu *c, const struct event *e, bool injected)
+bool sys_event_sets_rf(const struct event *e)
 {
-	u64 f = cpu_rflags(c);
+	return !e->injected && e->type == EV_HW_EXCEPTION && e->vector != VEC_DB;
+}
 
-	if (!injected && e->type == EV_HW_EXCEPTION && e->vector != VEC_DB)
-		f |= EFLAGS_RF;
-	return f;
+static u64 pushed_flags(const struct cpu *c, const struct event *e)
+{
+	return cpu_rflags(c) | (sys_event_sets_rf(e) ? EFLAGS_RF : 0);
 }
 
 static void clear_flags(struct cpu *c, unsigned gate_type)
@@ -113,7 +114,7 @@ static struct stack entry_stack64(struct cpu *c, const struct entry *g)
 	return s;
 }
 
-static void deliver64(struct cpu *c, const struct event *e, bool injected)
+static void deliver64(struct cpu *c, const struct event *e)
 {
 	struct entry g = gate64(c, e);
 	struct stack s;
@@ -123,7 +124,7 @@ static void deliver64(struct cpu *c, const struct event *e, bool injected)
 	target_check_rip(c, NULL, &g.t);
 	stack_push(c, NULL, &s, 8, c->seg[SS].sel);
 	stack_push(c, NULL, &s, 8, c->gpr[RSP]);
-	stack_push(c, NULL, &s, 8, pushed_flags(c, e, injected));
+	stack_push(c, NULL, &s, 8, pushed_flags(c, e));
 	stack_push(c, NULL, &s, 8, c->seg[CS].sel);
 	stack_push(c, NULL, &s, 8, return_rip(c, e));
 	if (e->has_error)
@@ -191,7 +192,7 @@ static void deliver_task(struct cpu *c, const struct event *e, u16 sel)
 	task_switch(c, NULL, &t);
 }
 
-static void deliver32(struct cpu *c, const struct event *e, bool injected)
+static void deliver32(struct cpu *c, const struct event *e)
 {
 	struct entry g = gate32(c, e);
 	bool v86 = in_v86(c);
@@ -204,7 +205,7 @@ static void deliver32(struct cpu *c, const struct event *e, bool injected)
 	gate_code(c, &g);
 	s = entry_stack32(c, &g);
 	target_check_rip(c, NULL, &g.t);
-	stack_push(c, NULL, &s, g.word, pushed_flags(c, e, injected));
+	stack_push(c, NULL, &s, g.word, pushed_flags(c, e));
 	stack_push(c, NULL, &s, g.word, c->seg[CS].sel);
 	stack_push(c, NULL, &s, g.word, return_rip(c, e));
 	if (e->has_error)
@@ -329,19 +330,19 @@ static void settle_held_traps(struct cpu *c, const struct event *e)
 		c->pending &= ~PEND_TRAP;
 }
 
-static void deliver(struct cpu *c, const struct event *e, bool injected)
+static void deliver(struct cpu *c, const struct event *e)
 {
 	settle_held_traps(c, e);
 	c->delivering = *e;
 	c->is_delivering = true;
-	trace_event(c, e, injected);
+	trace_event(c, e, e->injected);
 	count(c, e);
 	if (!(c->cr0 & CR0_PE))
 		deliver_real(c, e);
 	else if (in_long_mode(c))
-		deliver64(c, e, injected);
+		deliver64(c, e);
 	else
-		deliver32(c, e, injected);
+		deliver32(c, e);
 	if (e->type == EV_NMI)
 		c->nmi_blocked = true;
 	c->is_delivering = false;
@@ -363,10 +364,13 @@ void cpu_deliver(struct cpu *c, const struct event *e)
 		vmx_intercept_exception(c, &ev);
 	}
 	note_cause(c, &ev);
-	deliver(c, &ev, false);
+	deliver(c, &ev);
 }
 
 void sys_deliver_injected(struct cpu *c, const struct event *e)
 {
-	deliver(c, e, true);
+	struct event ev = *e;
+
+	ev.injected = true;
+	deliver(c, &ev);
 }

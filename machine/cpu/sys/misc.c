@@ -49,10 +49,7 @@ const struct op *op_hlt(struct cpu *c, const struct op *o)
 
 const struct op *op_pause(struct cpu *c, const struct op *o)
 {
-	if (vmx_nonroot(c)) {
-		cpu_sync(c, o);
-		vmx_intercept(c, o, EXIT_PAUSE, 0);
-	}
+	vmx_intercept_pause(c, o);
 	if (unlikely(c->m->ncpus > 1))
 		smp_pause(c, o);
 	OP_NEXT(c, o);

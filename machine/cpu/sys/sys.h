@@ -70,6 +70,8 @@ void sys_load_dr7(struct cpu *c, u64 v);
  * they are (SDM 3C "Vectored-Event Injection"). A fault inside unwinds with c->delivering set, as for any event.
  */
 void sys_deliver_injected(struct cpu *c, const struct event *e);
+/* The RFLAGS image that is pushed has RF set whatever RFLAGS.RF: faults that nobody injected. */
+bool sys_event_sets_rf(const struct event *e);
 /*
  * INIT: like cpu_reset(), but MSRs, FPU, TSC and caches stay. SDM 3A table 10-1. The CPU then waits for a SIPI unless
  * it is the BSP.

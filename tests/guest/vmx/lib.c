@@ -104,9 +104,6 @@ _Noreturn void unexpected(uint64_t vector, uint64_t error, uint64_t rip)
 	finish(1);
 }
 
-void *memset(void *p, int v, unsigned long n);
-void *memcpy(void *to, const void *from, unsigned long n);
-
 void *memset(void *p, int v, unsigned long n)
 {
 	for (unsigned char *q = p; n--;)

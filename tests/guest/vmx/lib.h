@@ -44,6 +44,9 @@ unsigned failures(void);
 void heading(const char *what);
 int main(void);
 
+void *memset(void *p, int v, unsigned long n);
+void *memcpy(void *to, const void *from, unsigned long n);
+
 static inline uint64_t rdmsr(uint32_t index)
 {
 	uint32_t lo, hi;

@@ -3,103 +3,9 @@
  * The checks of VM entry, one by one: from a VMCS that works change one field, expect exactly the failure that the
  * manual names, put the field back, expect success. SDM 3C chapter 27 "VM Entries".
  */
-#include "lib.h"
-
-/* How the entry is to fail. */
-enum outcome {
-	BAD_CONTROL = VMXERR_ENTRY_BAD_CONTROLS,
-	BAD_HOST = VMXERR_ENTRY_BAD_HOST_STATE,
-	BAD_GUEST = 100,      /* exit reason 33, qualification 0 */
-	BAD_PDPTE,            /* the same with qualification 2 */
-	BAD_LINK,             /* the same with qualification 4 */
-	BAD_MSR,              /* exit reason 34, qualification 1 */
-};
-
-#define BIT(n) (1ull << (n))
-#define NONCANONICAL BIT(47)
-#define BEYOND BIT(51) /* no CPU that runs this has 52 physical-address bits */
+#include "rules.h"
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
-
-/* Puts RIP, RFLAGS and the guest's events in order: virtual-8086 guests have their own way. */
-static void (*start_guest)(void);
-
-static void expect_success(const char *name)
-{
-	int r;
-
-	guest_at(guest_vmcall);
-	if (start_guest)
-		start_guest();
-	r = enter_guest();
-	check(r == 0 && vmread(VMCS_EXIT_REASON) == EXIT_VMCALL, name, "after putting it back: result %d, error %lu, reason %lx, qual %lx", r,
-	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON), vmread(VMCS_EXIT_QUALIFICATION));
-}
-
-static void expect_exit(int r, unsigned reason, uint64_t qual, const char *name)
-{
-	check(r == 0 && vmread(VMCS_EXIT_REASON) == (reason | EXIT_REASON_ENTRY_FAILURE) && vmread(VMCS_EXIT_QUALIFICATION) == qual,
-	      name, "result %d, error %lu, reason %lx, qualification %lx, expected %u/%lu", r, vmread(VMCS_INSTRUCTION_ERROR),
-	      vmread(VMCS_EXIT_REASON), vmread(VMCS_EXIT_QUALIFICATION), reason, qual);
-}
-
-static void expect(enum outcome o, const char *name)
-{
-	int r = enter_guest();
-
-	switch (o) {
-	case BAD_CONTROL:
-	case BAD_HOST:
-		check(r == 1 && vmread(VMCS_INSTRUCTION_ERROR) == o, name, "result %d, error %lu, reason %lx, expected error %u", r,
-		      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON), o);
-		break;
-	case BAD_GUEST: expect_exit(r, EXIT_ENTRY_GUEST_STATE, QUAL_ENTRY_OTHER, name); break;
-	case BAD_PDPTE: expect_exit(r, EXIT_ENTRY_GUEST_STATE, QUAL_ENTRY_PDPTE, name); break;
-	case BAD_LINK: expect_exit(r, EXIT_ENTRY_GUEST_STATE, QUAL_ENTRY_LINK_POINTER, name); break;
-	case BAD_MSR: expect_exit(r, EXIT_ENTRY_MSR_LOADING, 1, name); break;
-	}
-}
-
-/* A rule: the field gets (old & ~clear) ^ flip. */
-struct rule {
-	uint32_t field;
-	uint64_t clear, flip;
-	enum outcome outcome;
-	const char *name;
-};
-
-static void try(const struct rule *r)
-{
-	uint64_t old = vmread(r->field);
-
-	vmwrite(r->field, (old & ~r->clear) ^ r->flip);
-	expect(r->outcome, r->name);
-	vmwrite(r->field, old);
-	expect_success(r->name);
-}
-
-static void try_all(const struct rule *rules, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		try(&rules[i]);
-}
-#define TRY(rules) try_all(rules, sizeof(rules) / sizeof(rules[0]))
-
-/* Each reserved bit of a control word, both kinds: must be 1, must be 0. */
-static void reserved_bits(uint32_t field, uint32_t msr, const char *name)
-{
-	uint64_t cap = rdmsr(msr);
-	struct rule r = { .field = field, .outcome = BAD_CONTROL, .name = name };
-
-	for (unsigned bit = 0; bit < 32; bit++) {
-		bool must = cap >> bit & 1, may = cap >> 32 >> bit & 1;
-
-		if (must == may) {
-			r.flip = BIT(bit);
-			try(&r);
-		}
-	}
-}
 
 static const struct rule control_rules[] = {
 	{ VMCS_CR3_TARGET_COUNT, 0, 5, BAD_CONTROL, "CR3-target count 5" },
@@ -116,8 +22,6 @@ static const struct rule control_rules[] = {
 	{ VMCS_ENTRY_MSR_LOAD_COUNT, 0, 1, BAD_CONTROL, "MSR-load area of entries not aligned" },
 };
 
-#define INFO(type, vector, more) (INTR_INFO_VALID | (type) << INTR_INFO_TYPE_SHIFT | (vector) | (more))
-
 static const struct rule injection_rules[] = {
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(1, 32, 0), BAD_CONTROL, "inject type 1" },
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_NMI, 3, 0), BAD_CONTROL, "inject NMI with vector 3" },
@@ -131,24 +35,6 @@ static const struct rule injection_rules[] = {
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_EXTERNAL, 40, BIT(12)), BAD_CONTROL, "inject with bit 12" },
 	{ VMCS_ENTRY_INTR_INFO, ~0ull, INFO(INTR_TYPE_EXTERNAL, 40, BIT(30)), BAD_CONTROL, "inject with bit 30" },
 };
-
-static void two_fields(uint32_t f1, uint64_t v1, uint32_t f2, uint64_t v2, enum outcome o, const char *name)
-{
-	uint64_t old = vmread(f1);
-	struct rule r = { f2, ~0ull, v2, o, name };
-
-	vmwrite(f1, v1);
-	try(&r);
-	vmwrite(f1, old);
-	expect_success(name);
-}
-
-/* Sets control bits of field, tries `f2 = v2`, and takes the bits back: only the second change may fail. */
-static void with_control(uint32_t field, uint32_t bits, uint32_t f2, uint64_t v2, enum outcome o, const char *name)
-{
-	if (control_allowed((enum vmcs_field)field, bits))
-		two_fields(field, vmread(field) | bits, f2, v2, o, name);
-}
 
 static void controls(void)
 {
@@ -238,7 +124,7 @@ static void host(void)
 	heading("host state");
 	TRY(host_rules);
 	host_rip_flip = NONCANONICAL; /* guest_run() writes the field itself */
-	expect(BAD_HOST, "host RIP");
+	expect_failure(BAD_HOST, "host RIP");
 	host_rip_flip = 0;
 	expect_success("host RIP");
 	with_control(VMCS_EXIT_CONTROLS, VMEXIT_LOAD_PAT, VMCS_HOST_IA32_PAT, bad_pat, BAD_HOST, "host PAT");
@@ -441,6 +327,14 @@ static void events_with_if(void)
 	two_fields(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_HW_EXCEPTION, VEC_UD, 0), VMCS_GUEST_ACTIVITY, ACTIVITY_HLT, BAD_GUEST,
 		   "#UD does not wake from HLT");
 	two_fields(VMCS_ENTRY_INTR_INFO, NMI, VMCS_GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI, BAD_GUEST, "an NMI while waiting for a SIPI");
+	vmwrite(VMCS_GUEST_RFLAGS, with_if);
+	two_fields(VMCS_ENTRY_INTR_INFO, INTERRUPT, VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN, BAD_GUEST, "an interrupt in shutdown");
+	two_fields(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_HW_EXCEPTION, VEC_DB, 0), VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN, BAD_GUEST,
+		   "#DB in shutdown");
+	two_fields(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0, 0), VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN, BAD_GUEST,
+		   "a pending MTF exit in shutdown");
+	two_fields(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOV_SS, VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN, BAD_GUEST,
+		   "shutdown in the shadow of MOV SS");
 	two_fields(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOV_SS, VMCS_GUEST_ACTIVITY, ACTIVITY_HLT, BAD_GUEST,
 		   "HLT in the shadow of MOV SS");
 	two_fields(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOV_SS, VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS, BAD_GUEST,
@@ -494,7 +388,7 @@ static void pdptes(void)
 	try(&(struct rule){ VMCS_GUEST_CR4, 0, CR4_PCIDE, BAD_GUEST, "CR4.PCIDE outside IA-32e mode" });
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		pae_pdpt[i % 4] ^= bad[i];
-		expect(BAD_PDPTE, "PDPTE in memory, reserved bit");
+		expect_failure(BAD_PDPTE, "PDPTE in memory, reserved bit");
 		pae_pdpt[i % 4] ^= bad[i];
 		expect_success("PDPTE in memory");
 	}
@@ -549,7 +443,7 @@ static void v86(void)
 	vmcs_fresh(guest_vmcall);
 	v86_segments();
 	start_v86();
-	expect(BAD_GUEST, "virtual-8086 mode in IA-32e mode");
+	expect_failure(BAD_GUEST, "virtual-8086 mode in IA-32e mode");
 }
 
 struct msr_entry {
@@ -561,7 +455,7 @@ static struct msr_entry msr_area[2] __attribute__((aligned(16)));
 static void msr_case(uint32_t index, uint32_t reserved, uint64_t value, const char *name)
 {
 	msr_area[0] = (struct msr_entry){ index, reserved, value };
-	expect(BAD_MSR, name);
+	expect_failure(BAD_MSR, name);
 }
 
 static void msr_loading(void)
@@ -594,7 +488,7 @@ static void failed_entry_leaves(void)
 	vmcs_fresh(guest_vmcall);
 	vmwrite(VMCS_ENTRY_INTR_INFO, NMI);
 	vmwrite(VMCS_GUEST_RFLAGS, 0);
-	expect(BAD_GUEST, "RFLAGS 0");
+	expect_failure(BAD_GUEST, "RFLAGS 0");
 	check(vmread(VMCS_ENTRY_INTR_INFO) == NMI, "injected event stays", "%lx", vmread(VMCS_ENTRY_INTR_INFO));
 	check(vmread(VMCS_GUEST_RFLAGS) == 0, "guest RFLAGS stays", "%lx", vmread(VMCS_GUEST_RFLAGS));
 	guest_at(guest_vmcall);

@@ -464,6 +464,92 @@ static void timer(void)
 	control_clear(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
 }
 
+/* --- activity states --- */
+
+/* Enters in this state with a timer of 500 ticks, whatever the controls set before. */
+static void enter_inactive(uint32_t state, uint32_t info)
+{
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RFLAGS, IF_ON);
+	vmwrite(VMCS_GUEST_ACTIVITY, state);
+	vmwrite(VMCS_ENTRY_INTR_INFO, info);
+	vmwrite(VMCS_PREEMPTION_TIMER_VALUE, 500);
+	events = 0;
+}
+
+/* In shutdown interrupts, their window and MTF exits wait; NMIs and the timer do not. SDM 3C 25.4.2, 27.7.2. */
+static void shut_down(void)
+{
+	heading("shutdown");
+	if (!(rdmsr(IA32_VMX_MISC) & VMX_MISC_ACTIVITY_SHUTDOWN) || !control_set(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER))
+		return;
+	enter_inactive(ACTIVITY_SHUTDOWN, 0);
+	expect_reason("the timer ends it", EXIT_PREEMPTION_TIMER);
+	expect_field("the timer ends it", VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN);
+	control_set(VMCS_PROC_CONTROLS, PROC_INTR_WINDOW_EXITING);
+	enter_inactive(ACTIVITY_SHUTDOWN, 0);
+	expect_reason("no interrupt window", EXIT_PREEMPTION_TIMER);
+	control_clear(VMCS_PROC_CONTROLS, PROC_INTR_WINDOW_EXITING);
+	control_set(VMCS_PROC_CONTROLS, PROC_MONITOR_TRAP_FLAG);
+	enter_inactive(ACTIVITY_SHUTDOWN, 0);
+	expect_reason("no MTF exit", EXIT_PREEMPTION_TIMER);
+	control_clear(VMCS_PROC_CONTROLS, PROC_MONITOR_TRAP_FLAG);
+	send(DELIVERY_FIXED | ICR_TO_SELF | 45);
+	enter_inactive(ACTIVITY_SHUTDOWN, 0);
+	expect_reason("an interrupt does not wake", EXIT_PREEMPTION_TIMER);
+	check(events == 0, "nor is it delivered", "%u events", events);
+	control_set(VMCS_PIN_CONTROLS, PIN_EXTINT_EXITING);
+	enter_inactive(ACTIVITY_SHUTDOWN, 0);
+	expect_reason("nor does it exit", EXIT_PREEMPTION_TIMER);
+	control_clear(VMCS_PIN_CONTROLS, PIN_EXTINT_EXITING);
+	drain("it is still there", 45);
+	enter_inactive(ACTIVITY_SHUTDOWN, INFO(INTR_TYPE_NMI, 2));
+	expect_reason("an injected NMI wakes", EXIT_VMCALL);
+	check(events == 1 && last_vector == 2, "woken", "%u events", events);
+	expect_field("woken", VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	if (control_set(VMCS_PIN_CONTROLS, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)) {
+		control_set(VMCS_PROC_CONTROLS, PROC_NMI_WINDOW_EXITING);
+		enter_inactive(ACTIVITY_SHUTDOWN, 0);
+		expect_reason("an NMI window", EXIT_NMI_WINDOW);
+		control_clear(VMCS_PROC_CONTROLS, PROC_NMI_WINDOW_EXITING);
+		control_clear(VMCS_PIN_CONTROLS, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+	}
+	control_clear(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
+}
+
+/* --- RFLAGS.RF --- */
+
+GUEST(g_rf, "nop; cpuid")
+
+/* SDM 3C "Saving RIP, RSP, RFLAGS, and SSP" (28.3.3). */
+static void resume_flag(void)
+{
+	heading("RFLAGS.RF");
+	control_set(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
+	vmwrite(VMCS_PREEMPTION_TIMER_VALUE, 0);
+	guest_at(g_rf);
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_RF);
+	expect_reason("an exit before the first instruction", EXIT_PREEMPTION_TIMER);
+	expect_field("keeps RF", VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_RF);
+	control_clear(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
+	guest_at(g_rf);
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_RF);
+	expect_reason("an instruction clears it", EXIT_CPUID);
+	expect_field("an instruction clears it", VMCS_GUEST_RFLAGS, EFLAGS_ONE);
+	guest_at(g_rf);
+	vmwrite(VMCS_GUEST_RIP, (uint64_t)g_rf + 1);
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_RF);
+	expect_reason("an instruction that exits", EXIT_CPUID);
+	expect_field("an instruction that exits", VMCS_GUEST_RFLAGS, EFLAGS_ONE);
+	handler_returns = 1;
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RFLAGS, IF_ON | EFLAGS_RF);
+	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_EXTERNAL, 40));
+	expect_reason("an injected interrupt", EXIT_VMCALL);
+	check(last_rflags == (IF_ON | EFLAGS_RF), "pushes it as it was", "%lx", last_rflags);
+	handler_returns = 0;
+}
+
 /* --- the monitor trap flag --- */
 
 GUEST(g_steps, "nop; incl %ecx; xor %eax, %eax; hlt")
@@ -532,6 +618,8 @@ int main(void)
 	nmis();
 	virtual_nmis();
 	timer();
+	shut_down();
+	resume_flag();
 	trap_flag();
 	pending_debug();
 	return failures() != 0;

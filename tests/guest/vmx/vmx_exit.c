@@ -133,6 +133,52 @@ static void plain(void)
 	expect_exception("XSETBV with CR4.OSXSAVE = 0", g_xsetbv, VEC_UD);
 }
 
+GUEST(g_pause_loop, "2: pause; dec %rcx; jnz 2b")
+GUEST(g_pause_slowly, "2: pause; mov $100, %edx; 3: dec %edx; jnz 3b; dec %rcx; jnz 2b")
+
+/* The loop of RCX rounds exits, or runs to its end; CPL 0 or 3. */
+static void pause_loop(const char *name, void (*fn)(void), uint64_t rounds, bool exits)
+{
+	regs[REG_RCX] = rounds;
+	guest_at(fn);
+	enter_guest();
+	check(vmread(VMCS_EXIT_REASON) == (exits ? EXIT_PAUSE : EXIT_VMCALL), name, "reason %lx, %lu rounds left",
+	      vmread(VMCS_EXIT_REASON), regs[REG_RCX]);
+}
+
+static void pause_loops(void)
+{
+	heading("PAUSE-loop exiting");
+	if (!control_set(VMCS_PROC2_CONTROLS, PROC2_PAUSE_LOOP_EXITING))
+		return;
+	vmwrite(VMCS_PLE_GAP, 50);
+	vmwrite(VMCS_PLE_WINDOW, 4000);
+	pause_loop("a loop longer than the window", g_pause_loop, 10000, true);
+	check(vmread(VMCS_GUEST_RIP) == (uint64_t)g_pause_loop && vmread(VMCS_EXIT_INSTRUCTION_LENGTH) == 2, "at the PAUSE",
+	      "rip +%lx", vmread(VMCS_GUEST_RIP) - (uint64_t)g_pause_loop);
+	check(10000 - regs[REG_RCX] > 500, "not before the window is over", "%lu rounds left", regs[REG_RCX]);
+	enter_guest();
+	check(vmread(VMCS_EXIT_REASON) == EXIT_PAUSE && regs[REG_RCX] < 9000, "after an entry it counts anew", "%lu rounds left",
+	      regs[REG_RCX]);
+	pause_loop("a short loop", g_pause_loop, 20, false);
+	pause_loop("PAUSEs further apart than the gap", g_pause_slowly, 1000, false);
+	vmwrite(VMCS_PLE_GAP, 100000);
+	pause_loop("the same with a wider gap", g_pause_slowly, 1000, true);
+	vmwrite(VMCS_GUEST_CS_AR, 0xa0fb);
+	vmwrite(VMCS_GUEST_CS_SELECTOR, SEL_UCODE | 3);
+	vmwrite(VMCS_GUEST_SS_AR, 0xc0f3);
+	vmwrite(VMCS_GUEST_SS_SELECTOR, SEL_UDATA | 3);
+	pause_loop("CPL 3", g_pause_loop, 10000, false);
+	control_set(VMCS_PROC_CONTROLS, PROC_PAUSE_EXITING);
+	pause_loop("CPL 3 with PAUSE exiting", g_pause_loop, 2, true);
+	control_clear(VMCS_PROC_CONTROLS, PROC_PAUSE_EXITING);
+	vmwrite(VMCS_GUEST_CS_AR, 0xa09b);
+	vmwrite(VMCS_GUEST_CS_SELECTOR, SEL_CODE);
+	vmwrite(VMCS_GUEST_SS_AR, 0xc093);
+	vmwrite(VMCS_GUEST_SS_SELECTOR, SEL_DATA);
+	control_clear(VMCS_PROC2_CONTROLS, PROC2_PAUSE_LOOP_EXITING);
+}
+
 static void enabled_by_control(void)
 {
 	heading("RDTSCP, INVPCID");
@@ -490,6 +536,7 @@ int main(void)
 		return 1;
 	vmcs_fresh(guest_vmcall);
 	plain();
+	pause_loops();
 	enabled_by_control();
 	vmx_instructions();
 	descriptor_tables();
