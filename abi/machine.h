@@ -25,10 +25,15 @@
 #define MACHINE_CTL_MAGIC 0x6d686f6fu /* "oohm" */
 #define MACHINE_EXIT_PORT 0x00f4      /* outl(code): the machine ends with exit status code*2+1 */
 
+/* MACHINE_COUNTERS: indices in the page. */
+#define MACHINE_EXITS_AT       64
+#define MACHINE_EXIT_REASONS   80
+#define MACHINE_EXIT_CYCLES_AT (MACHINE_EXITS_AT + MACHINE_EXIT_REASONS)
+
 enum machine_command {
 	MACHINE_VERSION = 0,      /* out[0] = 1 */
 	MACHINE_COUNTERS = 1,     /* arg[0] = gpa of a page of u64, arg[1] = its entries; out[0] = entries filled; order: abi/machine_counters.def,
-	                             then from index 64 VM exits by basic reason (80) */
+	                             then by basic reason, at the indices below, VM exits and the cycles from them to the next VM entry */
 	MACHINE_NOW = 2,          /* out[0] = virtual cycles since reset */
 	MACHINE_ORACLE_WATCH = 3, /* arg[0] = CR3, arg[1] = start, arg[2] = end; out[0] = watch id */
 	MACHINE_ORACLE_UNWATCH = 4, /* arg[0] = id */

@@ -10,13 +10,15 @@
 
 #include <ooh.h>
 
+#include "abi/machine.h"
+
 /* ---- the machine (machine.c). All end the program with one line when the device fails. ---- */
 
 struct counters {
 	uint64_t now; /* virtual cycles */
 	uint64_t faults, exits, hypercalls, interrupts, instructions, tlb_misses, refs_1d, refs_guest, refs_ept, pml, ept_dirty,
 		halted;
-	uint64_t exit[80]; /* by basic reason */
+	uint64_t exit[MACHINE_EXIT_REASONS]; /* by basic reason */
 };
 
 void machine_open(void);

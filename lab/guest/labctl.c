@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* labctl snapshot | exit N | quiet TTY: what the guest's init asks of the machine, and a serial line without cooking. */
+/* labctl snapshot | exit N | quiet TTY | counters NAME: what scripts in the guest ask of the machine. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,18 +11,70 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "arch/exit_reasons.h"
 #include "lab/probe/probe.h"
 
-static int snapshot(void)
+static const char *const counter_names[] = {
+#define COUNTER(name, text) #name,
+#include "abi/machine_counters.def"
+#undef COUNTER
+};
+#define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))
+
+/* 0, or 3 with a line on stderr. */
+static int command(struct machine_command_block *b)
 {
-	struct machine_command_block b = { .command = MACHINE_SNAPSHOT };
 	int fd = open(PROBE_DEVICE, O_RDWR | O_CLOEXEC);
 
-	if (fd < 0 || ioctl(fd, PROBE_COMMAND, &b)) {
+	if (fd < 0 || ioctl(fd, PROBE_COMMAND, b)) {
 		fprintf(stderr, "labctl: %s: %s\n", PROBE_DEVICE, strerror(errno));
 		return 3;
 	}
-	return b.status ? 3 : 0;
+	close(fd);
+	return b->status ? 3 : 0;
+}
+
+static int snapshot(void)
+{
+	return command(&(struct machine_command_block){ .command = MACHINE_SNAPSHOT });
+}
+
+static void json_string(const char *s)
+{
+	putchar('"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			putchar('\\');
+		putchar(*s);
+	}
+	putchar('"');
+}
+
+/* One line of JSON; VM exits as "name": [count, cycles]. */
+static int counters(const char *name)
+{
+	uint64_t v[512] = { 0 };
+	struct machine_command_block b = { .command = MACHINE_COUNTERS, .arg = { (uintptr_t)v, 512 } };
+	struct machine_command_block now = { .command = MACHINE_NOW };
+	const char *comma = "";
+
+	if (command(&b) || command(&now))
+		return 3;
+	printf("{\"counters\":");
+	json_string(name);
+	printf(",\"now\":%" PRIu64, now.out[0]);
+	for (size_t i = 0; i < COUNTERS; i++)
+		printf(",\"%s\":%" PRIu64, counter_names[i], v[i]);
+	printf(",\"exits\":{");
+	for (unsigned i = 0; i < MACHINE_EXIT_REASONS; i++) {
+		if (!v[MACHINE_EXITS_AT + i])
+			continue;
+		printf("%s\"%s\":[%" PRIu64, comma, exit_reason_name(i), v[MACHINE_EXITS_AT + i]);
+		printf(",%" PRIu64 "]", v[MACHINE_EXIT_CYCLES_AT + i]);
+		comma = ",";
+	}
+	puts("}}");
+	return 0;
 }
 
 static int leave(const char *code)
@@ -57,6 +110,8 @@ int main(int argc, char **argv)
 		return leave(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "quiet"))
 		return quiet(argv[2]);
-	fputs("usage: labctl snapshot | exit N | quiet TTY\n", stderr);
+	if (argc == 3 && !strcmp(argv[1], "counters"))
+		return counters(argv[2]);
+	fputs("usage: labctl snapshot | exit N | quiet TTY | counters NAME\n", stderr);
 	return 2;
 }

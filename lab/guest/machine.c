@@ -18,7 +18,6 @@ enum {
 #undef COUNTER
 	COUNTER_COUNT
 };
-#define EXITS_AT 64 /* abi/machine.h: MACHINE_COUNTERS */
 
 void die(const char *fmt, ...)
 {
@@ -70,7 +69,7 @@ void counters_read(struct counters *c)
 		.ept_dirty = v[COUNTER_EPT_DIRTY_SETS],
 		.halted = v[COUNTER_HALTED_CYCLES],
 	};
-	memcpy(c->exit, &v[EXITS_AT], sizeof(c->exit));
+	memcpy(c->exit, &v[MACHINE_EXITS_AT], sizeof(c->exit));
 }
 
 struct counters counters_since(const struct counters *before)

@@ -12,8 +12,8 @@
 #include "machine/oracle/oracle.h"
 
 #define PAGE_ENTRIES 512
-#define COUNTERS_EXITS_AT 64 /* abi/machine.h: index of the first exit reason */
-_Static_assert(STAT_COUNT <= COUNTERS_EXITS_AT, "exit counts have a fixed place in the guest's page");
+_Static_assert(STAT_COUNT <= MACHINE_EXITS_AT && EXIT_REASON_SLOTS == MACHINE_EXIT_REASONS,
+	"exit counts have a fixed place in the guest's page");
 
 static int put_page(struct machine *m, u64 gpa, const u64 *entries, u64 n)
 {
@@ -22,13 +22,14 @@ static int put_page(struct machine *m, u64 gpa, const u64 *entries, u64 n)
 
 static int counters(struct machine *m, struct machine_command_block *b)
 {
-	u64 page[COUNTERS_EXITS_AT + EXIT_REASON_SLOTS] = { 0 };
-	u64 n = b->arg[1];
+	u64 page[MACHINE_EXIT_CYCLES_AT + EXIT_REASON_SLOTS] = { 0 };
+	u64 n = b->arg[1], most = sizeof(page) / sizeof(page[0]);
 
 	memcpy(page, m->stat, sizeof(m->stat));
-	memcpy(page + COUNTERS_EXITS_AT, m->exits, sizeof(m->exits));
-	if (n > COUNTERS_EXITS_AT + EXIT_REASON_SLOTS)
-		n = COUNTERS_EXITS_AT + EXIT_REASON_SLOTS;
+	memcpy(page + MACHINE_EXITS_AT, m->exits, sizeof(m->exits));
+	memcpy(page + MACHINE_EXIT_CYCLES_AT, m->exit_cycles, sizeof(m->exit_cycles));
+	if (n > most)
+		n = most;
 	b->out[0] = n;
 	return put_page(m, b->arg[0], page, n);
 }

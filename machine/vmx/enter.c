@@ -147,6 +147,7 @@ static void account(struct cpu *c)
 	if (c->vmx.timed_exit)
 		c->m->exit_cycles[c->vmx.exit_reason] += cpu_now(c) - c->vmx.exit_at;
 	c->vmx.timed_exit = false;
+	c->vmx.entered_at = cpu_now(c);
 	trace_entry(c);
 }
 

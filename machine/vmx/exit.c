@@ -251,6 +251,9 @@ static void account(struct cpu *c, const struct vmexit *x)
 	stat_add(c->m, STAT_VMEXITS, 1);
 	c->m->exits[x->reason]++;
 	c->vmx.exit_at = cpu_now(c);
+	if (c->vmx.entered_at != CYCLES_NONE)
+		stat_add(c->m, STAT_NONROOT_CYCLES, c->vmx.exit_at - c->vmx.entered_at);
+	c->vmx.entered_at = CYCLES_NONE;
 	c->vmx.exit_reason = x->reason;
 	c->vmx.timed_exit = true;
 	cpu_charge(c, exit_cost(x));

@@ -27,6 +27,7 @@ struct vmx_state {
 	u16 vpid;      /* the VPID in use: 0 in root operation or without "enable VPID" */
 	u64 eptp;
 	u64 vmxon_ptr, vmcs_ptr; /* ~0: none */
+	u64 entered_at; /* cycle of the VM entry that put the CPU into non-root operation, or CYCLES_NONE */
 	u64 exit_at;   /* cycle of the last VM exit: for exit_cycles by reason */
 	u32 exit_reason;
 	bool timed_exit;     /* exit_at and exit_reason are of an exit that no entry has followed yet */

@@ -22,6 +22,7 @@ void vmx_reset(struct cpu *c)
 		timer_cancel(c->m, &c->vmx.timer);
 	memset(&c->vmx, 0, sizeof(c->vmx));
 	c->vmx.vmcs = cache;
+	c->vmx.entered_at = CYCLES_NONE;
 	c->vmx.vmxon_ptr = c->vmx.vmcs_ptr = c->vmx.apic_page = VMX_NO_POINTER;
 	vmx_timer_bind(c);
 }
@@ -46,6 +47,7 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.eptp", v->eptp);
 	snap_var(s, "vmx.vmxon_ptr", v->vmxon_ptr);
 	snap_var(s, "vmx.vmcs_ptr", v->vmcs_ptr);
+	snap_var(s, "vmx.entered_at", v->entered_at);
 	snap_var(s, "vmx.exit_at", v->exit_at);
 	snap_var(s, "vmx.exit_reason", v->exit_reason);
 	snap_var(s, "vmx.timed_exit", v->timed_exit);
