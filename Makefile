@@ -18,10 +18,12 @@ demo: build
 	@lab/ooh-lab demo
 
 check: build
+	@scripts/setup qemu-system-x86
 	@tests/check
 
 # The same, longer: more random instructions, more rounds.
 check-long: build
+	@scripts/setup qemu-system-x86
 	@tests/check --long
 
 bench: build

@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import checks_floors, checks_lockstep, checks_smp, machine
+from . import checks_floors, checks_kvm, checks_lockstep, checks_smp, machine
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
 KVM = "for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 3; done\n"
@@ -56,3 +56,4 @@ def run(long):
     yield determinism()
     yield from checks_smp.run(long)
     yield from checks_lockstep.run(long)
+    yield from checks_kvm.run(long)

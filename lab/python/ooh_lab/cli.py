@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from . import demo, image, machine, track
+from . import demo, image, machine, nested, track
 from .common import ENVIRONMENT, LAB, OK, USAGE, LabError
 
 
@@ -27,6 +27,18 @@ def parser():
     r = sub.add_parser("run", help="run a shell command in the guest (hypervisor off)")
     r.add_argument("command", nargs=argparse.REMAINDER)
     sub.add_parser("shell", help="boot to a shell on this terminal (Ctrl-A x ends it)")
+    n = sub.add_parser("nested", help="stock KVM and Debian's QEMU run a second Debian kernel inside the machine",
+                       description="Boots Debian's kernel in the machine, loads its kvm and kvm_intel, and boots a second Debian kernel under "
+                                   "Debian's QEMU. Then, by the machine's own counters: VM exits by reason, for boot and for the command.")
+    n.add_argument("--kvm", action="append", default=[], metavar="PARAM=VALUE", help="parameter of kvm_intel, e.g. ept=0")
+    n.add_argument("--vcpus", type=int, default=1, choices=range(1, 9), metavar="N", help="CPUs of the guest's guest (default 1)")
+    n.add_argument("--machine", default="microvm", choices=list(nested.MACHINES), help="QEMU's machine type (default microvm)")
+    n.add_argument("--qemu", default="", metavar="OPTIONS", help="more options for QEMU, in one word")
+    n.add_argument("--append", default="", metavar="TEXT", dest="append_nested", help="more for the second kernel's command line")
+    n.add_argument("--report", action="store_true", help="EPT against shadow paging, boot and a loop of fork and wait: the table of docs/nested.md")
+    n.add_argument("--shell", action="store_true", help="a shell in the guest's guest on this terminal (Ctrl-A x ends the machine)")
+    n.add_argument("--json", action="store_true", help="figures as JSON lines")
+    n.add_argument("command", nargs=argparse.REMAINDER, metavar="-- command")
     sub.add_parser("image", help="build the guest image only")
     sub.add_parser("snapshot", help="boot and save the guest only")
     d = sub.add_parser("demo", help="all workloads, all techniques: the table of the README")
@@ -62,6 +74,8 @@ def dispatch(args):
         if not args.command:
             raise LabError("track: give a command", USAGE)
         return track.main(args)
+    if args.verb == "nested":
+        return nested.main(args)
     if args.verb == "run":
         return run(args)
     if args.verb == "shell":

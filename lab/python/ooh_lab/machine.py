@@ -32,14 +32,15 @@ def argv_boot(vmlinuz, initrd, job, extra=()):
             "--cpus", str(cpus()), *extra]
 
 
-def snapshot():
-    """A guest that is booted and waits for its job: the snapshot's directory, made anew when the image or the machine changed."""
+def snapshot(build=image.build, name="snapshot"):
+    """A guest that is booted and waits for its job: the snapshot's directory, made anew when the image or the machine changed.
+    build: makes the image and returns (kernel, initrd, stamp)."""
     if not MACHINE.exists():
         raise LabError(f"{MACHINE}: not built (run make first)")
-    vmlinuz, initrd, mark = image.build()
+    vmlinuz, initrd, mark = build()
     mark = f"{mark} {image.stamp([MACHINE])} {APPEND} {RAM}"
-    where = place("snapshot")
-    stamp = place("snapshot.stamp")
+    where = place(name)
+    stamp = place(f"{name}.stamp")
     if where.exists() and stamp.exists() and stamp.read_text() == mark:
         return where
     progress("booting Debian's kernel in the machine, once")
@@ -99,9 +100,9 @@ class Job:
         return "\n".join(text.splitlines()[-12:])
 
 
-def run_jobs(jobs, parallel=2):
-    """jobs: [(name, script)]. Runs them, `parallel` at a time, and yields (name, Job, status) in order."""
-    where = snapshot()
+def run_jobs(jobs, parallel=2, where=None):
+    """jobs: [(name, script)]. Runs them, `parallel` at a time, and yields (name, Job, status) in order. where: a snapshot."""
+    where = where or snapshot()
     waiting, running = list(jobs), []
     while waiting or running:
         while waiting and len(running) < parallel:
