@@ -50,6 +50,8 @@ static const struct {
 	[EXIT_GDTR_IDTR] = { BY_PROC2, PROC2_DESC_TABLE_EXITING },
 	[EXIT_LDTR_TR] = { BY_PROC2, PROC2_DESC_TABLE_EXITING },
 	[EXIT_WBINVD] = { BY_PROC2, PROC2_WBINVD_EXITING },
+	[EXIT_XSAVES] = { BY_PROC2, PROC2_ENABLE_XSAVES, PROC2_ENABLE_XSAVES },
+	[EXIT_XRSTORS] = { BY_PROC2, PROC2_ENABLE_XSAVES, PROC2_ENABLE_XSAVES },
 	[EXIT_RDRAND] = { BY_PROC2, PROC2_RDRAND_EXITING },
 	[EXIT_RDSEED] = { BY_PROC2, PROC2_RDSEED_EXITING },
 };
@@ -248,6 +250,13 @@ void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write)
 {
 	if (vmx_nonroot(c) && msr_exits(c, msr, write))
 		vmx_exit_instruction(c, o, write ? EXIT_WRMSR : EXIT_RDMSR, 0, 0);
+}
+
+/* SDM 3C 26.1.3 "XRSTORS", "XSAVES": they exit for a component of IA32_XSS that the XSS-exiting bitmap names. */
+void vmx_intercept_xsaves(struct cpu *c, const struct op *o, unsigned reason, u64 mask)
+{
+	if (exits(c, o, reason) && (mask & c->xss & VMCS(c, XSS_EXIT_BITMAP)))
+		vmx_exit_instruction(c, o, reason, vmx_insn_displacement(c, o), vmx_insn_info(o));
 }
 
 /* The PAUSE at CPL 0 and TSC `now` exits: the loop that it belongs to has lasted for longer than PLE_Window. */

@@ -37,6 +37,8 @@ void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size
 void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
 void vmx_intercept_pause(struct cpu *c, const struct op *o);
+/* XSAVES or XRSTORS (reason: EXIT_*) of the state components in EDX:EAX = mask. */
+void vmx_intercept_xsaves(struct cpu *c, const struct op *o, unsigned reason, u64 mask);
 /* SGDT, LLDT …, INVPCID, RDRAND …: reasons with an instruction-information field. */
 void vmx_intercept_info(struct cpu *c, const struct op *o, unsigned reason);
 /* RDTSC and RDTSCP in non-root operation: adds the offset (after vmx_intercept). */
