@@ -85,6 +85,7 @@ static inline const char *msr_name(unsigned int index)
 /* IA32_DEBUGCTL */
 #define DEBUGCTL_LBR     BIT64(0)
 #define DEBUGCTL_BTF     BIT64(1)
+#define LASTBRANCH_DEPTH 16 /* entries of the last-branch stack, Nehalem to Broadwell */
 #define DEBUGCTL_RESERVED (BITS(5, 2) | BIT64(13) | BITS(63, 16))
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 
+#include "arch/msrs.h"
 #include "machine/core/machine.h"
 #include "machine/core/types.h"
 #include "machine/cpu/op.h"
@@ -97,6 +98,7 @@ struct cpu {
 	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, pat;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 misc_enable, feature_control, tsc_adjust, debugctl, spec_ctrl, xss;
+	u64 lbr_from[LASTBRANCH_DEPTH], lbr_to[LASTBRANCH_DEPTH], lbr_top;
 	u64 mtrr_def, mtrr_fix[11], mtrr_var[20];
 	/* TSC = cpu_now() + tsc_offset (IA32_TSC writes, TSC_ADJUST); VMX offsetting comes on top */
 	u64 tsc_offset;

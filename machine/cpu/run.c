@@ -156,10 +156,10 @@ static void enter(struct cpu *c, struct block *b)
 /* One instruction: its interrupt shadow, its single-step trap. SDM 3A "Single-Step Exception Condition". */
 static void run_single(struct cpu *c)
 {
-	bool trap = c->eflags & EFLAGS_TF;
-	bool breakpoints = sys_breakpoints(c), repeats;
+	bool trap = c->eflags & EFLAGS_TF, branches_only = c->debugctl & DEBUGCTL_BTF;
+	bool breakpoints = sys_breakpoints(c), again, branch;
 	u8 shadow = c->inhibit;
-	u64 rip = c->rip;
+	u64 rip = c->rip, next;
 	struct block *b;
 
 	if (c->trace)
@@ -168,16 +168,21 @@ static void run_single(struct cpu *c)
 		sys_break_before(c);
 	c->eflags &= ~EFLAGS_RF; /* from here on for the next instruction; a fault pushes it set anyway */
 	b = block_find(c, true);
-	repeats = b->ops[0].flags & (OP_REP | OP_REPNE);
+	next = wrap_rip(c, rip + b->ops[0].len);
+	again = b->ops[0].flags & (OP_REP | OP_REPNE);
 	c->single = false;
 	c->pending |= PEND_LEAVE;
 	enter(c, b);
 	c->pending &= ~PEND_LEAVE;
 	if (c->inhibit == shadow)
 		c->inhibit = 0;
+	again = again && c->rip == rip;
+	branch = c->rip != next && !again;
+	if (branch)
+		sys_branch_taken(c, rip);
 	if (breakpoints)
-		sys_break_after(c, repeats && c->rip == rip);
-	if (trap) {
+		sys_break_after(c, again);
+	if (trap && (branch || !branches_only)) {
 		c->pending |= PEND_TRAP;
 		c->pending_dbg |= DR6_BS;
 	}
@@ -185,7 +190,8 @@ static void run_single(struct cpu *c)
 
 static bool must_run_single(const struct cpu *c)
 {
-	return c->single || c->inhibit || c->trace || (c->eflags & (EFLAGS_TF | EFLAGS_RF)) || sys_breakpoints(c);
+	return c->single || c->inhibit || c->trace || (c->eflags & (EFLAGS_TF | EFLAGS_RF)) || sys_breakpoints(c) ||
+	       sys_records_branches(c);
 }
 
 static void run_block(struct cpu *c)

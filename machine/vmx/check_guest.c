@@ -45,10 +45,10 @@ static bool cr4_fixed(const struct cpu *c, unsigned arg)
 	return (v & VMX_CR4_FIXED0) == VMX_CR4_FIXED0 && !(v & ~(u64)CR4_IMPLEMENTED);
 }
 
-/* This CPU has neither last-branch records nor branch traces: every bit of IA32_DEBUGCTL is reserved. */
 static bool debugctl(const struct cpu *c, unsigned arg)
 {
-	return !vmx_entry_ctl(c, VMENTRY_LOAD_DEBUG_CONTROLS) || !VMCS(c, GUEST_IA32_DEBUGCTL);
+	return !vmx_entry_ctl(c, VMENTRY_LOAD_DEBUG_CONTROLS) ||
+	       !(VMCS(c, GUEST_IA32_DEBUGCTL) & ~DEBUGCTL_IMPLEMENTED);
 }
 
 static bool ia32e_paging(const struct cpu *c, unsigned arg)

@@ -60,6 +60,15 @@ void sys_break_io(struct cpu *c, u16 port, unsigned n)
 		c->dbg_hits |= hits(c, port, n, BREAK_IO);
 }
 
+void sys_branch_taken(struct cpu *c, u64 from)
+{
+	if (!sys_records_branches(c))
+		return;
+	c->lbr_top = (c->lbr_top + 1) % LASTBRANCH_DEPTH;
+	c->lbr_from[c->lbr_top] = from;
+	c->lbr_to[c->lbr_top] = c->rip;
+}
+
 void sys_load_dr7(struct cpu *c, u64 v)
 {
 	bool before = sys_breakpoints(c);

@@ -302,6 +302,7 @@ static void note_cause(struct cpu *c, const struct event *e)
 	if (e->vector == VEC_DB) {
 		c->dr[6] = (c->dr[6] & ~DR6_B) | (e->cr2_or_dr6 & DR6_WRITABLE);
 		c->dr[7] &= ~DR7_GD;
+		c->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF); /* SDM 3B 18.4.4, 18.4.5 */
 	}
 }
 
@@ -332,6 +333,8 @@ static void settle_held_traps(struct cpu *c, const struct event *e)
 
 static void deliver(struct cpu *c, const struct event *e)
 {
+	u64 from = c->rip;
+
 	settle_held_traps(c, e);
 	c->delivering = *e;
 	c->is_delivering = true;
@@ -343,6 +346,7 @@ static void deliver(struct cpu *c, const struct event *e)
 		deliver64(c, e);
 	else
 		deliver32(c, e);
+	sys_branch_taken(c, from);
 	if (e->type == EV_NMI)
 		c->nmi_blocked = true;
 	c->is_delivering = false;

@@ -120,7 +120,15 @@ static bool write_tsc_aux(struct cpu *c, u64 v)
 	return true;
 }
 
-/* No last-branch records and no branch trace: no bit of IA32_DEBUGCTL can be set. */
+/* Last-branch records and single steps on branches; no branch trace, nothing that freezes. */
+static bool write_debugctl(struct cpu *c, u64 v)
+{
+	if (v & ~DEBUGCTL_IMPLEMENTED)
+		return false;
+	c->debugctl = v;
+	return true;
+}
+
 static bool write_zero(struct cpu *c, u64 v)
 {
 	(void)c;
@@ -197,7 +205,8 @@ static const struct row rows[] = {
 	{ IA32_MCG_CAP, MSR_CONST, 0, 0, NULL }, /* no banks */
 	{ IA32_MCG_STATUS, MSR_SPECIAL, 0, 0, write_zero },
 	{ IA32_MISC_ENABLE, MSR_SPECIAL, FIELD(misc_enable), 0, write_misc_enable },
-	{ IA32_DEBUGCTL, MSR_SPECIAL, FIELD(debugctl), 0, write_zero },
+	{ IA32_DEBUGCTL, MSR_SPECIAL, FIELD(debugctl), 0, write_debugctl },
+	{ MSR_LASTBRANCH_TOS, MSR_SPECIAL, FIELD(lbr_top), 0, NULL }, /* read-only */
 	{ IA32_PAT, MSR_SPECIAL, FIELD(pat), 0, write_pat },
 	{ IA32_MTRR_DEF_TYPE, MSR_SPECIAL, FIELD(mtrr_def), 0, write_mtrr_def },
 	{ IA32_EFER, MSR_SPECIAL, FIELD(efer), 0, write_efer },
@@ -275,6 +284,15 @@ static u64 *mtrr_variable(struct cpu *c, u32 index)
 	return &c->mtrr_var[index - IA32_MTRR_PHYSBASE0];
 }
 
+static u64 *last_branch(struct cpu *c, u32 index)
+{
+	if (index - MSR_LASTBRANCH_0_FROM_IP < LASTBRANCH_DEPTH)
+		return &c->lbr_from[index - MSR_LASTBRANCH_0_FROM_IP];
+	if (index - MSR_LASTBRANCH_0_TO_IP < LASTBRANCH_DEPTH)
+		return &c->lbr_to[index - MSR_LASTBRANCH_0_TO_IP];
+	return NULL;
+}
+
 static bool write_mtrr_fixed(u64 *reg, u64 v)
 {
 	for (unsigned i = 0; i < 64; i += 8)
@@ -322,6 +340,10 @@ bool msr_read(struct cpu *c, u32 index, u64 *value)
 		*value = *range;
 		return true;
 	}
+	if (last_branch(c, index)) {
+		*value = *last_branch(c, index);
+		return true;
+	}
 	if (index == IA32_TIME_STAMP_COUNTER) {
 		*value = cpu_rdtsc(c);
 		return true;
@@ -341,6 +363,10 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 		return write_mtrr_fixed(mtrr_fixed(c, index), value);
 	if (mtrr_variable(c, index))
 		return write_mtrr_variable(mtrr_variable(c, index), index, value);
+	if (last_branch(c, index) && sys_canonical(value)) {
+		*last_branch(c, index) = value;
+		return true;
+	}
 	if (index == IA32_TIME_STAMP_COUNTER)
 		return write_tsc(c, value);
 	if (is_apic_msr(index))

@@ -77,6 +77,9 @@ static void reset_msrs(struct cpu *c)
 	c->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS;
 	c->feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
 	c->debugctl = c->spec_ctrl = c->xss = 0;
+	memset(c->lbr_from, 0, sizeof(c->lbr_from));
+	memset(c->lbr_to, 0, sizeof(c->lbr_to));
+	c->lbr_top = 0;
 	c->tsc_offset = -cpu_now(c);
 	c->tsc_adjust = 0;
 	msr_reset_mtrrs(c);
@@ -177,6 +180,9 @@ static void snap_msrs(struct cpu *c, struct snap *s)
 	snap_var(s, "tsc_adjust", c->tsc_adjust);
 	snap_var(s, "tsc_offset", c->tsc_offset);
 	snap_var(s, "debugctl", c->debugctl);
+	snap_var(s, "lbr_from", c->lbr_from);
+	snap_var(s, "lbr_to", c->lbr_to);
+	snap_var(s, "lbr_top", c->lbr_top);
 	snap_var(s, "spec_ctrl", c->spec_ctrl);
 	snap_var(s, "xss", c->xss);
 	snap_var(s, "mtrr_def", c->mtrr_def);

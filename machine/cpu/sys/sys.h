@@ -62,6 +62,17 @@ void sys_break_before(struct cpu *c);
 void sys_break_after(struct cpu *c, bool repeats);
 void sys_break_data(struct cpu *c, u64 lin, unsigned n, bool write);
 void sys_break_io(struct cpu *c, u16 port, unsigned n);
+/*
+ * IA32_DEBUGCTL has LBR and BTF. While LBR is set the run loop runs single instructions and reports each taken branch;
+ * event delivery reports itself. SDM 3B "Last Branch, Interrupt, and Exception Recording" (18.4).
+ */
+#define DEBUGCTL_IMPLEMENTED (DEBUGCTL_LBR | DEBUGCTL_BTF)
+static inline bool sys_records_branches(const struct cpu *c)
+{
+	return unlikely(c->debugctl & DEBUGCTL_LBR);
+}
+/* A branch or an event at address from has led to c->rip. */
+void sys_branch_taken(struct cpu *c, u64 from);
 /* DR7 as MOV and VM entries load it: reserved bits are made what they are, the MMU learns of it. */
 void sys_load_dr7(struct cpu *c, u64 v);
 

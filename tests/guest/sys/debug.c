@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Breakpoints of the debug registers, single steps and what holds them off. SDM 3B chapter 18. */
+#include "arch/msrs.h"
 #include "tests/guest/sys/expect.h"
 
 static u64 word[2] __attribute__((aligned(16)));
@@ -128,6 +129,41 @@ static void test_step_hlt(void)
 	check(trap.dr6 & DR6_BS, "DR6.BS");
 }
 
+static void test_step_branches(void)
+{
+	wrmsr(IA32_DEBUGCTL, DEBUGCTL_BTF);
+	TRY("lea 1f(%%rip), %%rdx; pushfq; orl $0x100, (%%rsp); popfq; nop; test %%eax, %%eax; jmp 1f; nop; 1: nop; nop");
+	check_eq(trap.f.vector, VEC_DB, "single step on branches");
+	tcg_differs();
+	check_eq(trap.f.rip, try_rdx, "is after the branch");
+	check_eq(rdmsr(IA32_DEBUGCTL), 0, "#DB clears BTF");
+}
+
+static bool recorded(u64 entry, u64 from, u64 to)
+{
+	entry %= LASTBRANCH_DEPTH;
+	return rdmsr((u32)(MSR_LASTBRANCH_0_FROM_IP + entry)) == from && (!to || rdmsr((u32)(MSR_LASTBRANCH_0_TO_IP + entry)) == to);
+}
+
+/* Two jumps and the exception that ends the attempt, somewhere below the top of the stack: its handler branches too. */
+static void test_branch_records(void)
+{
+	extern u8 lbr_first[], lbr_second[], lbr_third[];
+	u64 first = (u64)lbr_first, second = (u64)lbr_second, third = (u64)lbr_third, top;
+	bool found = false;
+
+	wrmsr(IA32_DEBUGCTL, DEBUGCTL_LBR);
+	TRY("lbr_first: jmp lbr_second; nop; lbr_second: nop; jmp lbr_third; nop; lbr_third: ud2");
+	wrmsr(IA32_DEBUGCTL, 0);
+	top = rdmsr(MSR_LASTBRANCH_TOS);
+	for (u64 i = top + 2; i < top + 2 + LASTBRANCH_DEPTH; i++)
+		found |= recorded(i, third, 0) && recorded(i - 1, second + 1, third) && recorded(i - 2, first, second);
+	tcg_differs();
+	check(found, "branches and an exception are recorded");
+	TRY("jmp 1f; nop; 1: ud2");
+	check_eq(rdmsr(MSR_LASTBRANCH_TOS), top, "nothing is recorded with LBR = 0");
+}
+
 void guest_main(void)
 {
 	test_execute();
@@ -136,4 +172,6 @@ void guest_main(void)
 	test_movss();
 	test_io();
 	test_step_hlt();
+	test_step_branches();
+	test_branch_records();
 }

@@ -107,6 +107,8 @@ static void test_msr(void)
 	tcg_differs();
 	expect(try_wrmsr(0x12345, 0), VEC_GP, 0, "WRMSR of nothing");
 	tcg_differs();
+	expect(try_wrmsr(IA32_DEBUGCTL, BIT64(6)), VEC_GP, 0, "a bit of IA32_DEBUGCTL that is not there");
+	tcg_differs();
 	expect(try_wrmsr(IA32_EFER, efer | 2), VEC_GP, 0, "a reserved bit of EFER");
 	if (!on_tcg)
 		expect(try_wrmsr(IA32_EFER, efer & ~EFER_LME), VEC_GP, 0, "EFER.LME = 0 with paging");
