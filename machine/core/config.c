@@ -25,7 +25,7 @@ enum option_id {
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
 	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
 	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
-	OPT_DUMP_ON_EXIT, OPT_HELP, OPT_VERSION,
+	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -60,6 +60,7 @@ static const struct option options[] = {
 	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "dump-on-exit", no_argument, NULL, OPT_DUMP_ON_EXIT },
+	{ "irq-ports", no_argument, NULL, OPT_IRQ_PORTS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -119,6 +120,7 @@ static const char usage[] =
 "  --gdb WHERE         a debugger may connect to tcp:PORT (of this host only) or unix:PATH; see its `monitor help`\n"
 "  --gdb-wait          wait for it before the first instruction\n"
 "  --dump-on-exit      each processor's state and its current VMCS by name on stderr at the end\n"
+"  --irq-ports         a byte to I/O port 0x2000 + N sets interrupt line N (0 to 23): as QEMU's test device has it\n"
 "\n"
 "Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not\n"
 "implemented; 72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
@@ -281,6 +283,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_GDB: return set_gdb(cfg, arg);
 	case OPT_GDB_WAIT: cfg->gdb_wait = true; return -1;
 	case OPT_DUMP_ON_EXIT: cfg->dump_on_exit = true; return -1;
+	case OPT_IRQ_PORTS: cfg->irq_ports = true; return -1;
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
 	}

@@ -37,6 +37,7 @@ struct machine_config {
 	bool exit_stats;        /* print exits by reason at the end */
 	const char *gdb;        /* where the debugger connects: "tcp:PORT", "unix:PATH" */
 	bool gdb_wait;          /* do nothing before it has */
+	bool irq_ports;         /* I/O ports that set interrupt lines */
 	bool dump_on_exit;      /* print CPUs and current VMCSs at the end */
 	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };

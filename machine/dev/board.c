@@ -2,11 +2,15 @@
 #include "machine/dev/board.h"
 
 #include "abi/machine.h"
+#include "machine/core/config.h"
 #include "machine/core/machine.h"
 #include "machine/core/snapshot.h"
+#include "machine/dev/dev.h"
+#include "machine/dev/ioapic.h"
 
 #define PORT92_A20   0x02
 #define PORT92_RESET 0x01
+#define IRQ_PORTS 0x2000
 #define KBD_DATA 0x60
 #define KBD_STATUS 0x64
 #define KBD_STATUS_OUTPUT 0x01
@@ -119,6 +123,13 @@ static u32 exit_read(void *dev, struct cpu *cpu, u16 port, unsigned size)
 	return 0;
 }
 
+static void irq_write(void *dev, struct cpu *cpu, u16 port, unsigned size, u32 value)
+{
+	struct board *b = dev;
+
+	irq_set(b->m, port - IRQ_PORTS, value & 0xff);
+}
+
 void board_init(struct board *b, struct machine *m)
 {
 	b->m = m;
@@ -128,6 +139,8 @@ void board_init(struct board *b, struct machine *m)
 	bus_add_pio(m, KBD_STATUS, 1, kbd_read, kbd_write, b, "keyboard controller");
 	bus_add_pio(m, 0x80, 1, post_read, post_write, b, "POST code");
 	bus_add_pio(m, MACHINE_EXIT_PORT, 4, exit_read, exit_write, b, "exit port");
+	if (m->cfg && m->cfg->irq_ports)
+		bus_add_pio(m, IRQ_PORTS, IOAPIC_PINS, NULL, irq_write, b, "interrupt lines");
 }
 
 void board_snap(struct board *b, struct snap *s)

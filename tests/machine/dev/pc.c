@@ -14,7 +14,8 @@ struct pc *pc_new_with(const struct machine_config *cfg)
 
 	pc->cfg = *cfg;
 	pc->cfg.ram = 16 << 20;
-	pc->cfg.cpus = 1;
+	if (!pc->cfg.cpus)
+		pc->cfg.cpus = 1;
 	pc->cfg.costs = "broadwell";
 	pc->cfg.seed = 1;
 	pc->cfg.epoch = 1000000000;
@@ -25,12 +26,14 @@ struct pc *pc_new_with(const struct machine_config *cfg)
 	pc->m.costs = cost_table_find("broadwell");
 	assert_true(bus_init(&pc->m, pc->cfg.ram));
 	assert_int_equal(oracle_init(&pc->m), 0);
-	pc->c = pc->m.cpu[0] = cpu_new(&pc->m, 0);
-	assert_non_null(pc->c);
-	pc->m.ncpus = 1;
+	for (unsigned i = 0; i < pc->cfg.cpus; i++)
+		assert_non_null(pc->m.cpu[i] = cpu_new(&pc->m, i));
+	pc->c = pc->m.cpu[0];
+	pc->m.ncpus = pc->cfg.cpus;
 	pc->m.running = pc->c;
 	assert_int_equal(dev_init(&pc->m, &pc->cfg), 0);
-	cpu_reset(pc->c);
+	for (unsigned i = 0; i < pc->cfg.cpus; i++)
+		cpu_reset(pc->m.cpu[i]);
 	apic_virtual_wire(pc->c->apic);
 	return pc;
 }

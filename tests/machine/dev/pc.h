@@ -27,7 +27,7 @@ struct pc {
 
 /* Fresh machines, one a test. */
 struct pc *pc_new(const char *serial);
-/* The same with devices: cfg->ram, seed and so on are set by it. */
+/* The same with devices or several CPUs; the helpers below act for the first. cfg->ram, seed and so on are set by it. */
 struct pc *pc_new_with(const struct machine_config *cfg);
 void pc_free(struct pc *pc);
 

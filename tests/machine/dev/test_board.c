@@ -98,6 +98,24 @@ static void resets_end_the_machine(void **state)
 	stops_with(0x92, 0x01, STATUS_RESET);
 }
 
+static void ports_set_interrupt_lines(void **state)
+{
+	struct pc *pc = pc_new("null");
+
+	pic_setup(pc);
+	out8(pc, 0x2005, 1);
+	assert_int_equal(take(pc), -1); /* not without the option */
+	pc_free(pc);
+	pc = pc_new_with(&(struct machine_config){ .irq_ports = true });
+	pic_setup(pc);
+	out8(pc, 0x2005, 1);
+	assert_int_equal(take(pc), 0x25);
+	out8(pc, 0x2005, 0);
+	out8(pc, 0x20, 0x20);
+	assert_int_equal(take(pc), -1);
+	pc_free(pc);
+}
+
 static void the_exit_port_doubles_the_code(void **state)
 {
 	stops_with(MACHINE_EXIT_PORT, 0, 1);
@@ -123,6 +141,7 @@ int main(void)
 		cmocka_unit_test(bars_and_ids_are_read_only),
 		cmocka_unit_test(fw_cfg_tells_memory_and_processors),
 		cmocka_unit_test(the_keyboard_controller_has_no_devices),
+		cmocka_unit_test(ports_set_interrupt_lines),
 		cmocka_unit_test(resets_end_the_machine),
 		cmocka_unit_test(the_exit_port_doubles_the_code),
 		cmocka_unit_test(the_first_reason_to_stop_counts),
