@@ -59,12 +59,19 @@ void bus_add_pio(struct machine *m, u16 base, u16 count, pio_read_fn *rd, pio_wr
 	b->pio[b->npio++] = (struct pio_region){ base, count, rd, wr, dev, name };
 }
 
-static const struct mmio_region *find_mmio(const struct bus *b, hpa_t a)
+static const struct mmio_region *find_mmio(const struct bus *b, const struct cpu *c, hpa_t a)
 {
+	if ((a.v & ~PAGE_OFFSET_MASK) == c->apic_mmio)
+		return &b->local;
 	for (unsigned i = 0; i < b->nmmio; i++)
 		if (a.v - b->mmio[i].base < b->mmio[i].size)
 			return &b->mmio[i];
 	return NULL;
+}
+
+static u64 offset_in(const struct bus *b, const struct mmio_region *r, hpa_t a)
+{
+	return r == &b->local ? a.v & PAGE_OFFSET_MASK : a.v - r->base;
 }
 
 static const struct pio_region *find_pio(const struct bus *b, u16 port)
@@ -82,23 +89,23 @@ static u64 low_bytes(u64 v, unsigned size)
 
 u64 bus_mmio_read(struct machine *m, struct cpu *c, hpa_t a, unsigned size)
 {
-	const struct mmio_region *r = find_mmio(&m->bus, a);
+	const struct mmio_region *r = find_mmio(&m->bus, c, a);
 
 	stat_add(m, STAT_MMIO_READS, 1);
 	cpu_charge(c, COST_MMIO);
 	if (!r || !r->read)
 		return low_bytes(~0ull, size);
-	return low_bytes(r->read(r->dev, c, a.v - r->base, size), size);
+	return low_bytes(r->read(r->dev, c, offset_in(&m->bus, r, a), size), size);
 }
 
 void bus_mmio_write(struct machine *m, struct cpu *c, hpa_t a, unsigned size, u64 value)
 {
-	const struct mmio_region *r = find_mmio(&m->bus, a);
+	const struct mmio_region *r = find_mmio(&m->bus, c, a);
 
 	stat_add(m, STAT_MMIO_WRITES, 1);
 	cpu_charge(c, COST_MMIO);
 	if (r && r->write)
-		r->write(r->dev, c, a.v - r->base, size, low_bytes(value, size));
+		r->write(r->dev, c, offset_in(&m->bus, r, a), size, low_bytes(value, size));
 }
 
 u32 bus_pio_read(struct machine *m, struct cpu *c, u16 port, unsigned size)

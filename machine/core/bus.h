@@ -47,6 +47,7 @@ struct bus {
 	u64 ram_low;      /* bytes below RAM_LOW_MAX */
 	u8 *frame_flags;  /* FRAME_*, one per RAM frame, indexed by ram offset >> 12 */
 	u16 *fast_writes; /* per RAM frame, where fast write tags to it may be: mmu room */
+	struct mmio_region local; /* the memory-mapped local APIC: for each CPU at its own c->apic_mmio, before all else */
 	struct mmio_region mmio[BUS_MAX_MMIO];
 	struct pio_region pio[BUS_MAX_PIO];
 	unsigned nmmio, npio;

@@ -113,6 +113,7 @@ struct cpu {
 	struct machine *m;
 	unsigned id;        /* 0-based; APIC ID */
 	struct apic *apic;
+	u64 apic_mmio;      /* page of the memory-mapped local APIC; ~0: it has no registers in memory */
 	struct mmu_state *mmu;
 	struct tlb_fast *tlb_of[MMU_MODES];
 	struct code_cache *code; /* decoded blocks: cpu room */

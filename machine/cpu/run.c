@@ -26,6 +26,7 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 	memset(c, 0, sizeof(*c));
 	c->m = m;
 	c->id = id;
+	c->apic_mmio = ~0ull;
 	c->insns = &m->stat[STAT_INSNS];
 	c->jump_tag = JUMP_GENERATION;
 	c->jumps = calloc(1u << JUMP_BITS, sizeof(*c->jumps));
@@ -227,6 +228,7 @@ static bool take_nmi(struct cpu *c)
 	const struct event e = { .vector = VEC_NMI, .type = EV_NMI };
 
 	c->pending &= ~PEND_NMI;
+	apic_nmi_taken(c->apic);
 	c->activity = ACTIVE;
 	deliver(c, &e);
 	return true;
@@ -288,12 +290,12 @@ static bool take_sipi(struct cpu *c)
 /* In the order of SDM 3A "Priority Among Concurrent Events". True: something happened, look again. */
 static bool take_events(struct cpu *c)
 {
-	bool nmi_open = !c->nmi_blocked && c->inhibit != INHIBIT_MOVSS;
+	bool nmi_open = !c->nmi_blocked && !c->inhibit; /* SDM 3C table 25-3: STI may hold back NMIs too; here it does */
 	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit && c->activity <= HALTED;
 
 	if (c->activity == WAIT_SIPI)
 		return take_sipi(c);
-	if (vmx_apic_event(c))
+	if (c->activity <= HALTED && vmx_apic_event(c))
 		return true;
 	if (take_init(c))
 		return true;

@@ -147,6 +147,24 @@ static void accept_sipi(struct apic *a, unsigned vector)
 	cpu_kick(a->c, PEND_SIPI);
 }
 
+/*
+ * Of two NMIs that reach a CPU within one instruction the first is taken and the second is latched, as if they had come
+ * one after the other. While NMIs are blocked, one is latched. SDM 3A "Handling Multiple NMIs".
+ */
+static void accept_nmi(struct apic *a)
+{
+	if ((a->c->pending & PEND_NMI) && !a->c->nmi_blocked)
+		a->r.second_nmi = true;
+	cpu_kick(a->c, PEND_NMI);
+}
+
+void apic_nmi_taken(struct apic *a)
+{
+	if (a->r.second_nmi)
+		cpu_kick(a->c, PEND_NMI);
+	a->r.second_nmi = false;
+}
+
 void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 {
 	switch (mode << 8) {
@@ -160,7 +178,7 @@ void apic_deliver(struct apic *a, unsigned vector, unsigned mode, bool level)
 			accept_fixed(a, vector & 0xff, level);
 		break;
 	case DELIVERY_NMI:
-		cpu_kick(a->c, PEND_NMI);
+		accept_nmi(a);
 		break;
 	case DELIVERY_INIT:
 		accept_init(a);
@@ -321,7 +339,7 @@ static u64 mmio_read(void *dev, struct cpu *c, u64 offset, unsigned size)
 	unsigned reg = offset & 0xff0;
 	u32 v;
 
-	if (apic_is_x2(a) || !apic_hw_enabled(a) || (offset & 15) + size > 4)
+	if ((offset & 15) + size > 4)
 		return ~0ull;
 	if (reg == LAPIC_DFR)
 		v = a->r.dfr;
@@ -338,7 +356,7 @@ static void mmio_write(void *dev, struct cpu *c, u64 offset, unsigned size, u64 
 	struct apic *a = c->apic;
 	u32 v = (u32)value;
 
-	if (apic_is_x2(a) || !apic_hw_enabled(a) || size != 4 || (offset & 15))
+	if (size != 4 || (offset & 15))
 		return;
 	switch (offset) {
 	case LAPIC_ID: a->r.id = v >> 24; break;
@@ -403,6 +421,22 @@ static bool x2_write(struct apic *a, unsigned offset, u64 value)
 	return true;
 }
 
+/*
+ * SDM 3A "Relocating the Local APIC Registers": each CPU finds its own APIC where its IA32_APIC_BASE says, also above
+ * RAM; in x2APIC mode and where it is disabled there is nothing.
+ */
+static void place_registers(struct apic *a)
+{
+	struct bus *b = &a->c->m->bus;
+	u64 old = a->c->apic_mmio, page = ~0ull;
+
+	if (apic_hw_enabled(a) && !apic_is_x2(a))
+		page = a->r.base & APIC_BASE_ADDRESS;
+	a->c->apic_mmio = page;
+	if (old != page && (bus_ram(b, (hpa_t){ old }) || bus_ram(b, (hpa_t){ page })))
+		mmu_clear(a->c);
+}
+
 /* SDM 3A "x2APIC State Transitions": x2APIC is reached from xAPIC only, and left only through "disabled". */
 static bool write_base(struct apic *a, u64 v)
 {
@@ -412,11 +446,10 @@ static bool write_base(struct apic *a, u64 v)
 		return false;
 	if (to == APIC_BASE_X2APIC || (from == modes && to == APIC_BASE_ENABLE) || (from == 0 && to == modes))
 		return false;
-	if ((v & APIC_BASE_ADDRESS) != APIC_BASE_DEFAULT)
-		machine_unimplemented(a->c, NULL, "IA32_APIC_BASE moved to %llx", (unsigned long long)v);
 	a->r.base = (v & ~(u64)APIC_BASE_BSP) | (a->c->id == 0 ? APIC_BASE_BSP : 0);
 	if (to == 0 && from != 0)
 		apic_reset_registers(a);
+	place_registers(a);
 	apic_update(a);
 	return true;
 }
@@ -469,6 +502,7 @@ void apic_reset(struct apic *a)
 {
 	a->r.base = APIC_BASE_DEFAULT | APIC_BASE_ENABLE | (a->c->id == 0 ? APIC_BASE_BSP : 0);
 	apic_reset_registers(a);
+	place_registers(a);
 }
 
 /* SDM 3A "Local APIC State After It Receives an INIT-Deassert Message", "x2APIC States" */
@@ -501,8 +535,7 @@ struct apic *apic_new(struct cpu *c)
 	a->c = c;
 	apic_timer_init(a);
 	apic_ipi_init(a);
-	if (c->id == 0) /* one region serves all: each processor finds its own APIC there */
-		bus_add_mmio(c->m, APIC_BASE_DEFAULT, LAPIC_SIZE, mmio_read, mmio_write, NULL, "local APIC");
+	c->m->bus.local = (struct mmio_region){ .read = mmio_read, .write = mmio_write, .name = "local APIC" };
 	apic_reset(a);
 	return a;
 }
@@ -510,6 +543,8 @@ struct apic *apic_new(struct cpu *c)
 void apic_snap(struct apic *a, struct snap *s)
 {
 	snap_var(s, "apic", a->r);
+	if (snap_restoring(s))
+		place_registers(a);
 	timer_snap(a->c->m, s, "apic.timer", &a->timer);
 	snap_var(s, "apic.sent", a->sent);
 	timer_snap(a->c->m, s, "apic.message", &a->message);

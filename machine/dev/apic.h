@@ -19,6 +19,7 @@ u8 apic_sipi_vector(const struct apic *a);
 
 /* The highest-priority vector that may be delivered now (above PPR, or ExtINT from the 8259), -1 if none. */
 int apic_pending(struct apic *a);
+void apic_nmi_taken(struct apic *a); /* the CPU has accepted the NMI that was pending */
 void apic_eoi(struct apic *a); /* a write to the EOI register */
 /* Acknowledges it: IRR to ISR, or the 8259's INTA. Returns the vector. */
 unsigned apic_ack(struct apic *a);

@@ -34,26 +34,52 @@ static bool logical_match(const struct apic *a, u32 dest)
 	return (dest >> 4 & 15) == ldr >> 4 && (dest & ldr & 15);
 }
 
-static bool matches(const struct apic *a, u32 dest, bool logical)
+/* all: the destination of as many ones as the message has bits for one. */
+static bool matches(const struct apic *a, u32 dest, u32 all, bool logical)
 {
-	if (dest == BROADCAST32 || dest == BROADCAST8)
+	if (dest == all)
 		return true;
 	if (logical)
 		return logical_match(a, dest);
 	return dest == (apic_is_x2(a) ? a->c->id : a->r.id);
 }
 
-void apic_bus_message(struct machine *m, u32 dest, bool logical, unsigned vector, unsigned mode, bool level)
+/* A message as it goes over the bus. */
+struct message {
+	u32 dest, all;
+	bool logical, level;
+	unsigned vector, mode;
+};
+
+/* SDM 3A "Lowest Priority Delivery Mode": arbitration by task priority; of equals the lowest number. */
+static void to_lowest(struct machine *m, const struct message *x)
 {
+	struct apic *best = NULL;
+
 	for (unsigned i = 0; i < m->ncpus; i++) {
 		struct apic *a = m->cpu[i]->apic;
 
-		if (!a || !matches(a, dest, logical))
-			continue;
-		apic_deliver(a, vector, mode, level);
-		if (mode << 8 == DELIVERY_LOWEST)
-			return; /* arbitration: the lowest number wins */
+		if (matches(a, x->dest, x->all, x->logical) && apic_sw_enabled(a) && (!best || a->r.tpr >> 4 < best->r.tpr >> 4))
+			best = a;
 	}
+	if (best)
+		apic_deliver(best, x->vector, x->mode, x->level);
+}
+
+static void route(struct machine *m, const struct message *x)
+{
+	if (x->mode << 8 == DELIVERY_LOWEST) {
+		to_lowest(m, x);
+		return;
+	}
+	for (unsigned i = 0; i < m->ncpus; i++)
+		if (matches(m->cpu[i]->apic, x->dest, x->all, x->logical))
+			apic_deliver(m->cpu[i]->apic, x->vector, x->mode, x->level);
+}
+
+void apic_bus_message(struct machine *m, u32 dest, bool logical, unsigned vector, unsigned mode, bool level)
+{
+	route(m, &(struct message){ dest, BROADCAST8, logical, level, vector, mode });
 }
 
 /* Shorthands "all" and "all but self"; "self" is the caller's. */
@@ -73,6 +99,7 @@ static bool is_fixed(u32 icr)
 static void send(struct apic *a, u64 icr)
 {
 	u32 low = (u32)icr, dest = (u32)(icr >> 32);
+	struct message x = { dest, BROADCAST32, low & ICR_LOGICAL, false, low & ICR_VECTOR, (low & DELIVERY_MODE) >> 8 };
 
 	switch (low & ICR_SHORTHAND) {
 	case ICR_TO_SELF:
@@ -85,9 +112,11 @@ static void send(struct apic *a, u64 icr)
 		to_many(a, low, false);
 		break;
 	default:
-		if (!apic_is_x2(a))
-			dest >>= 24;
-		apic_bus_message(a->c->m, dest, low & ICR_LOGICAL, low & ICR_VECTOR, (low & DELIVERY_MODE) >> 8, false);
+		if (!apic_is_x2(a)) {
+			x.dest = dest >> 24;
+			x.all = BROADCAST8;
+		}
+		route(a->c->m, &x);
 	}
 }
 

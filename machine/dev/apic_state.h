@@ -23,6 +23,7 @@ struct apic_regs {
 	u64 deadline;         /* IA32_TSC_DEADLINE */
 	u8 tpr, id, sipi_vector;
 	bool extint;          /* an ExtINT message has come */
+	bool second_nmi;      /* an NMI has come while one was about to be taken */
 };
 
 struct apic {

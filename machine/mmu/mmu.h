@@ -116,6 +116,9 @@ void mmu_frame_slow(struct machine *m, u64 frame);
 /* Drop all fast write tags (start of an oracle round); the architectural TLB stays. */
 void mmu_drop_fast_writes(struct machine *m);
 
+/* Drops everything, as after reset; no charge. For what lies elsewhere now: the local APIC's registers. */
+void mmu_clear(struct cpu *c);
+
 /*
  * Part of saving and of resuming: drops all that is cached on both sides, so that they go on alike. The registers are
  * restored first.

@@ -227,7 +227,6 @@ void tlb_fast_drop(struct cpu *c, u64 page);
 /* context.c */
 u32 mmu_new_key(struct cpu *c);
 void mmu_activate(struct cpu *c); /* c->ctx and keys from the current context, after its keys or id changed */
-void mmu_clear(struct cpu *c);    /* everything, as after reset; charges nothing */
 
 static inline bool perm_ok(u16 perm, const struct rights *r)
 {

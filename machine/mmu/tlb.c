@@ -100,9 +100,12 @@ static struct tlb_entry *put(struct cpu *c, const struct tlb_entry *n)
 	return e;
 }
 
+/* Where APICs are reached there may be RAM below. */
 static u8 *host_of(struct cpu *c, u64 hpa)
 {
-	return vmx_on_apic_page(c, hpa) ? NULL : bus_ram(&c->m->bus, (hpa_t){ hpa });
+	bool apic = vmx_on_apic_page(c, hpa) || (hpa & ~PAGE_OFFSET_MASK) == c->apic_mmio;
+
+	return apic ? NULL : bus_ram(&c->m->bus, (hpa_t){ hpa });
 }
 
 struct tlb_entry *tlb_install_piece(struct cpu *c, const struct tlb_entry *large, u64 lin)

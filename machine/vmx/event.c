@@ -118,6 +118,7 @@ static bool exit_nmi(struct cpu *c)
 	const struct event nmi = { .vector = VEC_NMI, .type = EV_NMI };
 
 	c->pending &= ~(u32)PEND_NMI;
+	apic_nmi_taken(c->apic);
 	return exit_now(c, &(struct vmexit){ .reason = EXIT_EXCEPTION_NMI, .intr_info = intr_info(c, &nmi) });
 }
 

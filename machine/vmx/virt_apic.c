@@ -195,7 +195,10 @@ bool vmx_apic_emulate(struct cpu *c)
 	return exit_now(c, EXIT_APIC_WRITE, offset);
 }
 
-/* 27.3.2.5 "Updating Non-Register State"; 27.7.7 "VM Exits Induced by the TPR Threshold" */
+/*
+ * 27.3.2.5 "Updating Non-Register State"; 27.7.7 "VM Exits Induced by the TPR Threshold", which in shutdown wait for an
+ * event that ends it.
+ */
 void vmx_apic_enter(struct cpu *c)
 {
 	if (!tpr_shadow(c))
@@ -203,7 +206,7 @@ void vmx_apic_enter(struct cpu *c)
 	if (intr_delivery(c)) {
 		virtualize_ppr(c);
 		evaluate(c);
-	} else if (vmx_proc2(c, PROC2_VIRT_APIC_ACCESSES) && c->activity <= HALTED && below_threshold(c)) {
+	} else if (vmx_proc2(c, PROC2_VIRT_APIC_ACCESSES) && c->activity != WAIT_SIPI && below_threshold(c)) {
 		make_due(c, LAPIC_TPR, 4);
 	}
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arch/paging.h"
+#include "machine/dev/apic.h"
 #include "machine/oracle/oracle.h"
 #include "machine/vmx/vmx.h"
 
@@ -64,6 +65,8 @@ static void create(void)
 	assert_non_null(cpu);
 	machine.cpu[0] = cpu;
 	machine.ncpus = 1;
+	cpu->apic = apic_new(cpu);
+	assert_non_null(cpu->apic);
 }
 
 static void clear_state(void)

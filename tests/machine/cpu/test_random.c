@@ -9,7 +9,6 @@
 
 #include "harness.h"
 #include "machine/core/config.h"
-#include "machine/dev/apic.h"
 
 #define RUNS 10000
 
@@ -29,9 +28,6 @@ static void give_devices(void)
 	static struct machine_config cfg;
 
 	machine.cfg = &cfg;
-	if (!cpu->apic)
-		cpu->apic = apic_new(cpu);
-	assert_non_null(cpu->apic);
 }
 
 /* A new machine now and then; what a run may have changed of the CPU, always. */

@@ -243,6 +243,106 @@ static void software_disabling_masks(void **state)
 	pc_free(pc);
 }
 
+static void one_nmi_is_taken_and_one_latched(void **state)
+{
+	struct pc *pc = pc_new("null");
+
+	for (unsigned i = 0; i < 3; i++)
+		apic_deliver(pc->c->apic, 0, DELIVERY_NMI >> 8, false);
+	pc->c->pending &= ~PEND_NMI;
+	apic_nmi_taken(pc->c->apic);
+	assert_true(pc->c->pending & PEND_NMI);
+	pc->c->pending &= ~PEND_NMI;
+	apic_nmi_taken(pc->c->apic);
+	assert_false(pc->c->pending & PEND_NMI);
+	pc->c->nmi_blocked = true; /* in its handler: one is latched */
+	for (unsigned i = 0; i < 3; i++)
+		apic_deliver(pc->c->apic, 0, DELIVERY_NMI >> 8, false);
+	pc->c->pending &= ~PEND_NMI;
+	apic_nmi_taken(pc->c->apic);
+	assert_false(pc->c->pending & PEND_NMI);
+	pc_free(pc);
+}
+
+static void set_base(struct pc *pc, u64 page)
+{
+	assert_true(apic_msr_write(pc->c->apic, IA32_APIC_BASE, page | APIC_BASE_ENABLE | APIC_BASE_BSP));
+}
+
+static void registers_move_with_the_base(void **state)
+{
+	static const u64 places[] = { 0xfed40000, 0x5000 }; /* nothing else there, and RAM */
+	struct pc *pc = pc_new_with(&(struct machine_config){ .cpus = 2 });
+
+	for (unsigned i = 0; i < 2; i++) {
+		set_base(pc, places[i]);
+		write32(pc, places[i] + LAPIC_TPR, 0x30 + i);
+		assert_int_equal(reg(pc, LAPIC_TPR), 0xffffffff);
+		assert_int_equal(apic_get_tpr(pc->c->apic), 3);
+		assert_int_equal(read32(pc, places[i] + LAPIC_TPR), 0x30 + i);
+		assert_int_equal(mmu_ld(pc->c, NULL, places[i] + LAPIC_TPR, 4), 0x30 + i);
+	}
+	assert_int_equal(mmu_ld(pc->m.cpu[1], NULL, 0x5000 + LAPIC_TPR, 4), 0); /* each CPU has its own base */
+	set_base(pc, APIC_BASE_DEFAULT);
+	assert_int_equal(reg(pc, LAPIC_TPR), 0x31);
+	assert_int_equal(mmu_ld(pc->c, NULL, 0x5000 + LAPIC_TPR, 4), 0);
+	assert_false(apic_msr_write(pc->c->apic, IA32_APIC_BASE, APIC_BASE_ENABLE | 1ull << 50));
+	pc_free(pc);
+}
+
+/* CPUs that have the vector requested, as bits. */
+static unsigned receivers(struct pc *pc, unsigned vector)
+{
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < pc->m.ncpus; i++)
+		if (apic_pending(pc->m.cpu[i]->apic) == (int)vector && apic_ack(pc->m.cpu[i]->apic)) {
+			apic_eoi(pc->m.cpu[i]->apic);
+			set |= 1u << i;
+		}
+	return set;
+}
+
+static void messages_find_their_destinations(void **state)
+{
+	struct pc *pc = pc_new_with(&(struct machine_config){ .cpus = 4 });
+	static const struct { u32 dest; bool logical; unsigned mode, receivers; } rows[] = {
+		{ 2, false, DELIVERY_FIXED, 1 << 2 },
+		{ 0xff, false, DELIVERY_FIXED, 0xf },
+		{ 5, true, DELIVERY_FIXED, 1 << 0 | 1 << 2 },
+		{ 0xff, true, DELIVERY_FIXED, 0xf },
+		{ 7, true, DELIVERY_LOWEST, 1 << 1 }, /* the lowest task priority of three */
+		{ 0xc, true, DELIVERY_LOWEST, 1 << 2 }, /* of equals the lowest number */
+		{ 9, false, DELIVERY_FIXED, 0 },
+	};
+
+	for (unsigned i = 0; i < 4; i++) {
+		bus_mmio_write(&pc->m, pc->m.cpu[i], (hpa_t){ MSI_ADDRESS_BASE + LAPIC_SVR }, 4, SVR_ENABLE | 0xff);
+		bus_mmio_write(&pc->m, pc->m.cpu[i], (hpa_t){ MSI_ADDRESS_BASE + LAPIC_LDR }, 4, 1u << (24 + i));
+		apic_set_tpr(pc->m.cpu[i]->apic, i == 1 ? 1 : 2);
+	}
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		apic_bus_message(&pc->m, rows[i].dest, rows[i].logical, 0x70 + i, rows[i].mode >> 8, false);
+		assert_int_equal(receivers(pc, 0x70 + i), rows[i].receivers);
+	}
+	pc_free(pc);
+}
+
+static void x2apic_broadcasts_have_32_bits(void **state)
+{
+	struct pc *pc = pc_new_with(&(struct machine_config){ .cpus = 2 });
+
+	x2_on(pc);
+	assert_true(apic_msr_write(pc->c->apic, X2(LAPIC_ICR_LOW), 0x71 | 0xffull << 32)); /* nobody's number */
+	pass(pc, 10000);
+	assert_int_equal(receivers(pc, 0x71), 0);
+	bus_mmio_write(&pc->m, pc->m.cpu[1], (hpa_t){ MSI_ADDRESS_BASE + LAPIC_SVR }, 4, SVR_ENABLE | 0xff);
+	assert_true(apic_msr_write(pc->c->apic, X2(LAPIC_ICR_LOW), 0x72 | 0xffffffffull << 32));
+	pass(pc, 10000);
+	assert_int_equal(receivers(pc, 0x72), 3);
+	pc_free(pc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +357,10 @@ int main(void)
 		cmocka_unit_test(ipis_reach_self),
 		cmocka_unit_test(illegal_vectors_are_errors),
 		cmocka_unit_test(software_disabling_masks),
+		cmocka_unit_test(one_nmi_is_taken_and_one_latched),
+		cmocka_unit_test(registers_move_with_the_base),
+		cmocka_unit_test(messages_find_their_destinations),
+		cmocka_unit_test(x2apic_broadcasts_have_32_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,7 @@ void env_reset(void)
 	c->code_size = 32;
 	c->budget = 0;
 	c->vmx = (struct vmx_state){ .apic_page = VMX_NO_POINTER };
+	c->apic_mmio = ~0ull;
 	env.logged = 0;
 	env.log_room = 64;
 	env.log_entry = 0;
