@@ -6,32 +6,10 @@
  */
 #include "arch/apic.h"
 
-#include "lib.h"
+#include "expect.h"
 
-#define GUEST(name, insns) \
-	static __attribute__((naked)) void name(void) { asm(insns "\n1: vmcall; jmp 1b"); }
 #define INFO(type, vector) (INTR_INFO_VALID | (uint32_t)(type) << INTR_INFO_TYPE_SHIFT | (vector))
 #define WITH_ERROR INTR_INFO_ERROR_VALID
-#define IF_ON (EFLAGS_ONE | EFLAGS_IF)
-
-static unsigned reason(void)
-{
-	return (unsigned)vmread(VMCS_EXIT_REASON);
-}
-
-static bool expect_reason(const char *name, unsigned want)
-{
-	int r = enter_guest();
-
-	return check(r == 0 && reason() == want, name, "result %d, error %lu, reason %u, qual %lx, intr %lx, rip %lx; expected %u", r,
-		     vmread(VMCS_INSTRUCTION_ERROR), reason(), vmread(VMCS_EXIT_QUALIFICATION), vmread(VMCS_EXIT_INTR_INFO),
-		     vmread(VMCS_GUEST_RIP), want);
-}
-
-static void expect_field(const char *name, uint32_t field, uint64_t want)
-{
-	check(vmread(field) == want, name, "%s is %lx, expected %lx", vmcs_field_name(field), vmread(field), want);
-}
 
 /* --- injection --- */
 
@@ -247,21 +225,6 @@ static void deliveries(void)
 
 /* --- interrupts --- */
 
-static volatile uint32_t *const apic = (volatile uint32_t *)APIC_BASE_DEFAULT;
-
-static void apic_write(unsigned reg, uint32_t v)
-{
-	apic[reg / 4] = v;
-}
-
-static void send(uint32_t icr)
-{
-	apic_write(LAPIC_ICR_HIGH, apic[LAPIC_ID / 4]);
-	apic_write(LAPIC_ICR_LOW, icr);
-	while (apic[LAPIC_ICR_LOW / 4] & ICR_PENDING)
-		;
-}
-
 static void eoi(void)
 {
 	apic_write(LAPIC_EOI, 0);
@@ -286,7 +249,7 @@ static void external(void)
 	heading("external interrupts");
 	apic_write(LAPIC_SVR, SVR_ENABLE | 0xff);
 	apic_write(LAPIC_TPR, 0);
-	send(DELIVERY_FIXED | ICR_TO_SELF | 45);
+	apic_send(DELIVERY_FIXED | ICR_TO_SELF | 45);
 	guest_at(g_nops);
 	vmwrite(VMCS_GUEST_RFLAGS, IF_ON);
 	events = 0;
@@ -294,7 +257,7 @@ static void external(void)
 	check(events == 1 && last_vector == 45 && last_rip == (uint64_t)g_nops, "delivered", "%u events, vector %u", events, last_vector);
 	eoi();
 	control_set(VMCS_PIN_CONTROLS, PIN_EXTINT_EXITING);
-	send(DELIVERY_FIXED | ICR_TO_SELF | 46);
+	apic_send(DELIVERY_FIXED | ICR_TO_SELF | 46);
 	guest_at(g_nops);
 	expect_reason("acknowledged on exit, IF = 0", EXIT_EXTERNAL_INTERRUPT);
 	expect_field("acknowledged", VMCS_EXIT_INTR_INFO, INFO(INTR_TYPE_EXTERNAL, 46));
@@ -302,7 +265,7 @@ static void external(void)
 	eoi();
 	drain("nothing is left", 0);
 	control_clear(VMCS_EXIT_CONTROLS, VMEXIT_ACK_INTERRUPT);
-	send(DELIVERY_FIXED | ICR_TO_SELF | 47);
+	apic_send(DELIVERY_FIXED | ICR_TO_SELF | 47);
 	guest_at(g_nops);
 	expect_reason("not acknowledged", EXIT_EXTERNAL_INTERRUPT);
 	check(!(vmread(VMCS_EXIT_INTR_INFO) & INTR_INFO_VALID), "not acknowledged", "%lx", vmread(VMCS_EXIT_INTR_INFO));
@@ -387,7 +350,7 @@ static void nmis(void)
 	expect_reason("an NMI exits", EXIT_EXCEPTION_NMI);
 	expect_field("NMI", VMCS_EXIT_INTR_INFO, INFO(INTR_TYPE_NMI, 2));
 	events = 0;
-	send(DELIVERY_NMI);
+	apic_send(DELIVERY_NMI);
 	check(events == 0, "NMIs are blocked after an NMI exit", "%u events", events);
 	iret_in_host();
 	check(events == 1 && last_vector == 2, "IRET unblocks them", "%u events", events);
@@ -494,7 +457,7 @@ static void shut_down(void)
 	enter_inactive(ACTIVITY_SHUTDOWN, 0);
 	expect_reason("no MTF exit", EXIT_PREEMPTION_TIMER);
 	control_clear(VMCS_PROC_CONTROLS, PROC_MONITOR_TRAP_FLAG);
-	send(DELIVERY_FIXED | ICR_TO_SELF | 45);
+	apic_send(DELIVERY_FIXED | ICR_TO_SELF | 45);
 	enter_inactive(ACTIVITY_SHUTDOWN, 0);
 	expect_reason("an interrupt does not wake", EXIT_PREEMPTION_TIMER);
 	check(events == 0, "nor is it delivered", "%u events", events);
