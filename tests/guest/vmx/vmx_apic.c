@@ -261,6 +261,7 @@ static void accesses(void)
 GUEST(g_rmw, "orl $0x10, (%rbx)")
 GUEST(g_xchg, "xchg %eax, (%rbx)")
 GUEST(g_stos, "rep stosl")
+GUEST(g_enter, "mov %rbx, %rsp; data16 enter $0, $1")
 GUEST(g_jump, "jmp *%rbx")
 GUEST(g_ud, "mov %rbx, %rsp; ud2")
 GUEST(g_int, "mov %rbx, %rsp; int $50")
@@ -302,6 +303,9 @@ static void other_ways(void)
 	check(regs[REG_RCX] == 2 && regs[REG_RDI] == page + LAPIC_SVR + 4, "REP STOS", "RCX %lx, RDI %lx", regs[REG_RCX], regs[REG_RDI]);
 	expect_field("REP STOS", VMCS_GUEST_RIP, (uint64_t)g_stos);
 	expect_access("the next iteration", QUAL_APIC_WRITE, LAPIC_SVR + 4);
+	guest_at(g_enter); /* two pushes of 2 bytes */
+	regs[REG_RBX] = page + LAPIC_SVR + 4;
+	expect_access("the second write of an instruction", QUAL_APIC_WRITE, LAPIC_SVR);
 	guest_at(g_jump);
 	regs[REG_RBX] = page + 0x123;
 	expect_access("fetch", QUAL_APIC_FETCH, 0x123);

@@ -108,12 +108,12 @@ static void at_entry(void)
 	expect_delivered("its class is in service", 0, 0, 0);
 	check(REG(LAPIC_PPR) == 0x30, "VPPR from SVI", "%x", REG(LAPIC_PPR));
 	begin(g_nops, IF_ON);
-	status(0x35, 0x20);
+	status(0x35, 0x31);
 	REG(LAPIC_TPR) = 0x3f;
 	expect_reason("held back by the TPR", EXIT_VMCALL);
 	expect_delivered("held back by the TPR", 0, 0, 0);
-	check(REG(LAPIC_PPR) == 0x3f, "VPPR from VTPR", "%x", REG(LAPIC_PPR));
-	expect_status("still requested", 0x35, 0x20);
+	check(REG(LAPIC_PPR) == 0x3f, "VPPR from VTPR of the same class", "%x", REG(LAPIC_PPR));
+	expect_status("still requested", 0x35, 0x31);
 	begin(g_nops, IF_ON);
 	status(0x35, 0);
 	REG(LAPIC_TPR) = 0x2f;
