@@ -192,11 +192,57 @@ static void deliver_task(struct cpu *c, const struct event *e, u16 sel)
 	task_switch(c, NULL, &t);
 }
 
+/* --- INT n in virtual-8086 mode with VME: SDM 3B "Class 3—Software Interrupt Handling in Virtual-8086 Mode" --- */
+
+/* The bitmap is the 32 bytes before the I/O map; 1: the monitor's handler. Beyond the TSS's limit there is none. */
+static bool goes_to_monitor(struct cpu *c, unsigned vector)
+{
+	unsigned at;
+
+	if (c->tr.limit < TSS64_IOPB + 1)
+		raise_gp0(c, NULL);
+	at = (unsigned)mmu_ld_sys(c, NULL, c->tr.base + TSS64_IOPB, 2) - 32 + vector / 8;
+	if (at > c->tr.limit)
+		raise_gp0(c, NULL);
+	return mmu_ld_sys(c, NULL, c->tr.base + at, 1) >> (vector & 7) & 1;
+}
+
+/* To the 8086 program's own handler, by its table at 0, as in real mode. */
+static void deliver_v86(struct cpu *c, const struct event *e)
+{
+	struct stack s = stack_current(c);
+	u32 v = (u32)mmu_ld(c, NULL, e->vector * 4u, 4);
+
+	stack_push(c, NULL, &s, 2, v86_pushed_flags(c));
+	stack_push(c, NULL, &s, 2, c->seg[CS].sel);
+	stack_push(c, NULL, &s, 2, return_rip(c, e));
+	c->gpr[RSP] = s.rsp;
+	c->eflags &= ~(u64)(EFLAGS_TF | EFLAGS_RF | (iopl(c) == 3 ? EFLAGS_IF : EFLAGS_VIF));
+	seg_load_v86(c, CS, (u16)(v >> 16));
+	c->rip = v & 0xffff;
+	cpu_update_code_mode(c);
+}
+
+static bool is_v86_interrupt(const struct cpu *c, const struct event *e)
+{
+	return in_v86(c) && e->type == EV_SOFT_INT && (c->cr4 & CR4_VME);
+}
+
 static void deliver32(struct cpu *c, const struct event *e)
 {
-	struct entry g = gate32(c, e);
 	bool v86 = in_v86(c);
+	struct entry g;
 	struct stack s;
+
+	if (is_v86_interrupt(c, e)) {
+		if (!goes_to_monitor(c, e->vector)) {
+			deliver_v86(c, e);
+			return;
+		}
+		if (iopl(c) < 3)
+			raise_gp0(c, NULL);
+	}
+	g = gate32(c, e);
 
 	if (g.type == SYS_TYPE_TASK_GATE) {
 		deliver_task(c, e, g.sel);

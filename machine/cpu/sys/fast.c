@@ -113,7 +113,7 @@ _Noreturn static void raise_soft(struct cpu *c, const struct op *o, unsigned vec
 
 const struct op *op_int_n(struct cpu *c, const struct op *o)
 {
-	if (in_v86(c) && iopl(c) < 3)
+	if (in_v86(c) && iopl(c) < 3 && !(c->cr4 & CR4_VME)) /* with VME: deliver.c */
 		cpu_raise_err(c, o, VEC_GP, 0);
 	raise_soft(c, o, (u8)o->imm, EV_SOFT_INT);
 }

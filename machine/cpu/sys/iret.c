@@ -27,6 +27,8 @@ static u64 iret_flags(const struct cpu *c, const struct op *o, u64 image)
 		mask |= EFLAGS_IF;
 	if (!c->cpl)
 		mask |= EFLAGS_IOPL;
+	if (!c->cpl && (c->cr0 & CR0_PE))
+		mask |= EFLAGS_VIF | EFLAGS_VIP;
 	if (sys_breakpoints(c))
 		mask |= EFLAGS_RF; /* otherwise nothing can tell whether it was set */
 	if (o->size == 2)
@@ -37,13 +39,14 @@ static u64 iret_flags(const struct cpu *c, const struct op *o, u64 image)
 static void iret_real(struct cpu *c, const struct op *o)
 {
 	struct stack s = stack_current(c);
+	bool virtual = v86_virtual_flags(c, o);
 	struct frame f;
+	u64 flags;
 
-	if (in_v86(c) && iopl(c) < 3)
-		raise_gp0(c, o);
 	f = pop_frame(c, o, &s);
 	if (f.rip > c->seg[CS].limit)
 		raise_gp0(c, o);
+	flags = virtual ? v86_popped_flags(c, o, f.flags) : iret_flags(c, o, f.flags);
 	stack_add(&s, 3 * o->size);
 	c->gpr[RSP] = s.rsp;
 	if (in_v86(c))
@@ -51,7 +54,7 @@ static void iret_real(struct cpu *c, const struct op *o)
 	else
 		seg_load_real(c, CS, f.cs);
 	c->rip = f.rip;
-	flags_load(c, iret_flags(c, o, f.flags));
+	flags_load(c, flags);
 	cpu_update_code_mode(c);
 }
 

@@ -189,6 +189,14 @@ void task_switch(struct cpu *c, const struct op *o, const struct task *t);
 /* All flags at once, with the mmu mode if AC changed. */
 void flags_load(struct cpu *c, u64 v);
 
+/*
+ * PUSHF, POPF, INT n and IRET in virtual-8086 mode with IOPL below 3: true if VME makes them act on VIF instead of IF;
+ * #GP without VME or with a 32-bit operand. The images that such a stack holds, and the flags that one gives.
+ */
+bool v86_virtual_flags(struct cpu *c, const struct op *o);
+u64 v86_pushed_flags(const struct cpu *c);
+u64 v86_popped_flags(struct cpu *c, const struct op *o, u64 image);
+
 /* --- handlers, one room table in lower.c --- */
 #define SYS_HANDLER(name) op_fn op_##name;
 #include "machine/cpu/sys/handlers.def"

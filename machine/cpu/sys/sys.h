@@ -99,7 +99,7 @@ bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 
 /* CR0 and CR4 bits that exist on this CPU (reserved ones #GP; VM entries check them too). */
 #define CR4_IMPLEMENTED \
-	(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_VMXE | \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_VMXE | \
 	 CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
 bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */

@@ -159,7 +159,7 @@ static void load_registers(struct cpu *c, const struct image *n, u32 flags)
 	for (unsigned i = 0; i < 8; i++)
 		c->gpr[i] = n->gpr[i];
 	c->rip = n->ip;
-	cpu_set_rflags(c, (flags & ~(EFLAGS_RESERVED_0 | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_RF)) | EFLAGS_ONE);
+	cpu_set_rflags(c, (flags & ~(EFLAGS_RESERVED_0 | EFLAGS_RF)) | EFLAGS_ONE);
 	for (unsigned i = 0; i < SREG_COUNT; i++) {
 		if (in_v86(c))
 			seg_load_v86(c, (enum sreg)i, n->seg[i]);

@@ -15,7 +15,7 @@
 /* What modes32.S finds; the slots written in real mode are in a copy at LOW. */
 struct result {
 	u32 efer_off, cr0_real, int_flags, flags, unreal, div_ip, far, sp, pae, pse;
-	u32 task, task_flags, task_tr, task_cr0, v86_ip, v86_flags, v86_ds, v86_ax, gate32, efer_on;
+	u32 task, task_flags, task_tr, task_cr0, v86_ip, v86_flags, v86_ds, v86_ax, gate32, efer_on, vme_gp;
 };
 struct result modes_result;
 
@@ -23,7 +23,11 @@ struct tss32 {
 	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
 	u32 es, cs, ss, ds, fs, gs, ldt, iomap;
 };
-static struct tss32 tss_a, tss_b;
+static struct tss32 tss_b;
+static struct {
+	struct tss32 t;
+	u8 redirect[32]; /* which INT n of virtual-8086 mode the monitor gets */
+} tss_a;
 u32 modes_probe = 0xfeedf00d;
 u64 modes_pae_pdpt[4] __attribute__((aligned(4096)));
 u32 modes_pd32[1024] __attribute__((aligned(4096)));
@@ -31,7 +35,8 @@ u64 modes_idt32[0x23];
 static u8 stack_b[1024] __attribute__((aligned(16))), stack_a[1024] __attribute__((aligned(16)));
 
 extern const u8 low_begin[], low_end[];
-extern const u8 modes_gate22[], modes_from_v86[], modes_task_b[], modes_v86_ip[], modes_low_result[];
+extern const u8 modes_gate22[], modes_from_v86[], modes_task_b[], modes_v86_ip[], modes_low_result[], modes_gp_v86[];
+extern const u16 modes_vme_flags[3][5];
 void modes_excursion(void);
 
 static u64 gate32(const u8 *target)
@@ -56,14 +61,17 @@ static void prepare_tables(void)
 	gdt_set(SEL_TSS_A, (u32)(u64)&tss_a, sizeof(tss_a) - 1, 0x89, 0);
 	gdt_set(SEL_TSS_B, (u32)(u64)&tss_b, sizeof(tss_b) - 1, 0x89, 0);
 	modes_idt32[0x22] = gate32(modes_gate22);
+	modes_idt32[VEC_GP] = gate32(modes_gp_v86);
 	modes_idt32[VEC_BP] = gate32(modes_from_v86);
 }
 
 static void prepare_tasks(void)
 {
-	tss_a.esp0 = (u32)(u64)(stack_a + sizeof(stack_a));
-	tss_a.ss0 = SEL_DATA2;
-	tss_a.cr3 = (u32)(u64)modes_pd32;
+	tss_a.t.esp0 = (u32)(u64)(stack_a + sizeof(stack_a));
+	tss_a.t.ss0 = SEL_DATA2;
+	tss_a.t.cr3 = (u32)(u64)modes_pd32;
+	tss_a.t.iomap = sizeof(tss_a) << 16;
+	tss_a.redirect[0x41 / 8] = 1 << (0x41 & 7);
 	tss_b = (struct tss32){
 		.cr3 = (u32)(u64)modes_pd32, .eip = (u32)(u64)modes_task_b, .eflags = 2,
 		.esp = (u32)(u64)(stack_b + sizeof(stack_b)),
@@ -74,6 +82,27 @@ static void prepare_tasks(void)
 static u8 access_byte(u16 sel)
 {
 	return (u8)(gdt[sel / 8] >> 40);
+}
+
+/* PUSHF at the start, after STI, in the handler of an INT n, after it, after CLI: each shows IF, or VIF as IF, and IOPL 3. */
+static void check_vme(const struct result *r)
+{
+	static const char *const run[] = { "IOPL 0", "IOPL 3", "IOPL 0, VIP" };
+	static const u16 expected[3][5] = {
+		{ 0x3000, 0x3200, 0x3000, 0x3200, 0x3000 },
+		{ 0x3000, 0x3200, 0x3000, 0x3200, 0x3000 },
+		{ 0x3000, 0x3000, 0x3000, 0x3000, 0x3000 },
+	};
+
+	u32 leaf1[4];
+
+	cpuid(1, 0, leaf1);
+	if (!(leaf1[3] & 2)) /* VME, as QEMU's emulator has none */
+		return;
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned k = 0; k < 5; k++)
+			check_eq(modes_vme_flags[i][k] & 0x3200, expected[i][k], run[i]);
+	check_eq(r->vme_gp, 4, "INT n that the bitmap gives to the monitor, three times, and STI with VIP");
 }
 
 void guest_main(void)
@@ -106,6 +135,7 @@ void guest_main(void)
 	check_eq(r->v86_flags & 0x23000, 0x23000, "VM and IOPL are pushed");
 	check_eq(r->v86_ds, 0, "DS is null in the handler");
 	check_eq(r->v86_ip, (u64)modes_v86_ip, "IP is pushed");
+	check_vme(r);
 	check_eq(r->efer_on & (EFER_LMA | EFER_LME), EFER_LMA | EFER_LME, "PG = 1 sets LMA");
 	expect(TRY("ud2"), VEC_UD, 0, "home");
 }

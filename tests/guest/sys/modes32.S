@@ -33,6 +33,7 @@
 	.set R_V86_AX, 68
 	.set R_GATE32, 72
 	.set R_EFER_ON, 76
+	.set R_VME_GP, 80
 
 	.text
 	.code64
@@ -193,7 +194,44 @@ prot32:	mov $SEL_DATA, %eax
 	iret
 v86_back:
 	mov AT(low_esp), %esp
-	/* and home */
+	/* with VME: IOPL 0, IOPL 3, and IOPL 0 with a virtual interrupt pending */
+	mov $1, %eax
+	cpuid
+	test $2, %edx
+	jz home
+	mov %cr4, %eax
+	or $1, %eax
+	mov %eax, %cr4
+	movl $((LOW >> 4) << 16) + vme_handler - low_begin, 0x40 * 4
+	movl $AT(vme_back), AT(bp_next)
+	movl $0x20002, AT(vme_eflags)
+vme_again:
+	push $0x11
+	push $0x22
+	push $LOW >> 4
+	push $0x44
+	push $LOW >> 4			/* SS:ESP */
+	push $0xf00
+	push AT(vme_eflags)
+	push $LOW >> 4
+	push $vme - low_begin
+	iret
+vme_back:
+	mov $SEL_DATA, %ecx
+	mov %ecx, %ds
+	mov %ecx, %es
+	mov AT(low_esp), %esp
+	addl $2 * VME_RUN, AT(vme_at)
+	xorl $0x3000, AT(vme_eflags)
+	cmpl $0x20002, AT(vme_eflags)
+	jne 1f
+	orl $0x100000, AT(vme_eflags)
+1:	cmpl $0x123002, AT(vme_eflags)
+	jne vme_again
+	mov %cr4, %eax
+	and $~1, %eax
+	mov %eax, %cr4
+home:	/* and home */
 	mov %cr0, %eax
 	and $0x7fffffff, %eax
 	mov %eax, %cr0
@@ -227,6 +265,8 @@ task_b:	movl $0x1234, modes_result + R_TASK
 	iret
 /* INT3 from virtual-8086 mode: GS FS DS ES SS ESP EFLAGS CS EIP are on the stack of ring 0. */
 from_v86:
+	jmp *%ss:AT(bp_next)
+v86_note:
 	mov $SEL_DATA, %ecx
 	mov %ds, %edx
 	mov %ecx, %ds
@@ -239,7 +279,34 @@ from_v86:
 	mov (%esp), %eax
 	mov %eax, R_V86_VECTOR(%edi)
 	jmp v86_back
+/* #GP from virtual-8086 mode: counted; execution goes on two bytes further. */
+gp_v86:	incl %ss:modes_result + R_VME_GP
+	addl $2, 4(%esp)
+	add $4, %esp
+	iret
 	.code16
+	.set VME_RUN, 5
+	.macro note_flags
+	pushf
+	pop %ax
+	mov %ax, (%bx)
+	add $2, %bx
+	.endm
+vme:	mov vme_at - low_begin, %bx
+	add $vme_flags - low_begin, %bx
+	note_flags
+	sti
+	nop
+	note_flags
+	int $0x40
+	note_flags
+	cli
+	note_flags
+	int $0x41
+	int3
+vme_handler:
+	note_flags
+	iret
 v86:	mov v86_word - low_begin, %ax
 	int3
 v86_end:
@@ -248,13 +315,21 @@ v86_word: .word 0x5678
 	.globl low_result, low_esp
 low_result: .skip 128
 low_esp: .long 0
+	.globl vme_flags
+vme_flags: .skip 2 * 3 * VME_RUN
+	.align 4
+vme_at:	.long 0
+vme_eflags: .long 0
+bp_next: .long AT(v86_note)
 real_idtr: .word 0x3ff
 	.long 0
 idtr32:	.word 0x23 * 8 - 1
 	.long modes_idt32
 low_end:
 
-	.globl modes_gate22, modes_from_v86, modes_task_b, modes_v86_ip, modes_low_result
+	.globl modes_gate22, modes_from_v86, modes_task_b, modes_v86_ip, modes_low_result, modes_gp_v86, modes_vme_flags
+	.set modes_gp_v86, AT(gp_v86)
+	.set modes_vme_flags, AT(vme_flags)
 	.set modes_gate22, AT(gate22)
 	.set modes_from_v86, AT(from_v86)
 	.set modes_task_b, AT(task_b)
