@@ -85,10 +85,24 @@ static void load_interruptibility(struct cpu *c)
 	c->vmx.paused = false;
 }
 
-/* 27.7.3: a trap is pending after entry unless an event is injected that is delivered first. */
+/*
+ * 27.7.3: an event that is injected takes the place of pending debug exceptions, but for software interrupts and
+ * exceptions in the shadow of MOV SS: those are as the instruction after a MOV SS with a debug trap.
+ */
+static bool entry_keeps_traps(const struct cpu *c)
+{
+	u32 info = (u32)VMCS(c, ENTRY_INTR_INFO);
+
+	if (!(info & INTR_INFO_VALID) || bits(info, 10, 8) == INTR_TYPE_OTHER)
+		return VMCS(c, GUEST_ACTIVITY) <= ACTIVITY_HLT;
+	if (bits(info, 10, 8) == INTR_TYPE_SW_INTERRUPT || bits(info, 10, 8) == INTR_TYPE_SW_EXCEPTION)
+		return VMCS(c, GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS;
+	return false;
+}
+
 static void load_pending_debug(struct cpu *c)
 {
-	u64 v = VMCS(c, GUEST_PENDING_DEBUG);
+	u64 v = entry_keeps_traps(c) ? VMCS(c, GUEST_PENDING_DEBUG) : 0;
 
 	c->pending_dbg = v & (PENDING_DEBUG_B | PENDING_DEBUG_BS);
 	c->pending &= ~(u32)PEND_TRAP;

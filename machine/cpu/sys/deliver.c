@@ -384,6 +384,8 @@ static void deliver(struct cpu *c, const struct event *e)
 	settle_held_traps(c, e);
 	c->delivering = *e;
 	c->is_delivering = true;
+	if (e->type == EV_NMI)
+		c->nmi_blocked = true; /* also if the delivery faults or exits */
 	trace_event(c, e, e->injected);
 	count(c, e);
 	if (!(c->cr0 & CR0_PE))
@@ -393,8 +395,6 @@ static void deliver(struct cpu *c, const struct event *e)
 	else
 		deliver32(c, e);
 	sys_branch_taken(c, from);
-	if (e->type == EV_NMI)
-		c->nmi_blocked = true;
 	c->is_delivering = false;
 	c->inhibit = 0;
 }

@@ -552,6 +552,24 @@ static void trap_flag(void)
 
 /* --- pending debug exceptions --- */
 
+/* An event injected on top of a pending single-step trap, with TF set: the trap is lost, or comes at the handler. */
+static void pending_and_injected(const char *name, uint32_t info, uint32_t shadow, bool kept)
+{
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_RFLAGS, IF_ON | EFLAGS_TF);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS | PENDING_DEBUG_ENABLED | 1);
+	vmwrite(VMCS_ENTRY_INTR_INFO, info);
+	vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, 1);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VEC_DB);
+	expect_reason(name, EXIT_EXCEPTION_NMI);
+	/* Without it the handler runs, and the step after its IRET traps. */
+	check((vmread(VMCS_GUEST_RIP) == (uint64_t)handlers + 16 * (info & 0xff)) == kept, name, "rip %lx, qualification %lx",
+	      vmread(VMCS_GUEST_RIP), vmread(VMCS_EXIT_QUALIFICATION));
+	expect_field(name, VMCS_EXIT_QUALIFICATION, kept ? 1 : QUAL_DB_BS);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+}
+
 static void pending_debug(void)
 {
 	heading("pending debug exceptions");
@@ -563,6 +581,14 @@ static void pending_debug(void)
 	expect_field("before any instruction", VMCS_GUEST_RIP, (uint64_t)g_nops);
 	expect_field("BS", VMCS_EXIT_QUALIFICATION, QUAL_DB_BS);
 	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+	handler_returns = 1;
+	pending_and_injected("an injected interrupt takes their place", INFO(INTR_TYPE_EXTERNAL, 40), 0, false);
+	pending_and_injected("an injected NMI", INFO(INTR_TYPE_NMI, 2), 0, false);
+	pending_and_injected("an injected #UD", INFO(INTR_TYPE_HW_EXCEPTION, VEC_UD), 0, false);
+	pending_and_injected("an injected INT n", INFO(INTR_TYPE_SW_INTERRUPT, 40), 0, false);
+	pending_and_injected("INT n in the shadow of MOV SS keeps breakpoints", INFO(INTR_TYPE_SW_INTERRUPT, 40),
+			     INTERRUPTIBILITY_MOV_SS, true);
+	handler_returns = 0;
 }
 
 int main(void)
