@@ -6,5 +6,7 @@
 
 void __wrap_cpu_deliver(struct cpu *c, const struct event *e);
 void __real_cpu_deliver(struct cpu *c, const struct event *e);
+void __wrap_code_written(struct machine *m, u64 frame, unsigned off, unsigned n);
+void __real_code_written(struct machine *m, u64 frame, unsigned off, unsigned n);
 
 #endif

@@ -20,11 +20,12 @@
 extern const u8 ap_code[], ap_code_end[];
 void ap_main(u32 id);
 
-enum job { IDLE, ADD, LOAD, CALL, CLOCK, HALT, SPIN };
+enum job { IDLE, ADD, LOAD, CALL, CALL_OFTEN, CLOCK, HALT, SPIN };
 
 static volatile u32 job, serial, done, online, started[CPUS], counted[CPUS], nmis[CPUS];
 static volatile u32 atomic_sum, lock, plain_sum, spins[CPUS];
-static volatile u64 loaded[CPUS], last_tsc;
+static volatile u64 loaded[CPUS], newest[CPUS], last_tsc;
+static volatile u32 order[CPUS]; /* how often newer code was followed by older */
 static volatile u32 backwards;
 static struct { u16 limit; u64 base; } __attribute__((packed)) idtr;
 static u8 frames[2][4096] __attribute__((aligned(4096)));
@@ -131,6 +132,16 @@ static void work(u32 id)
 	case ADD: add(); break;
 	case LOAD: loaded[id] = *(volatile u64 *)WINDOW; break;
 	case CALL: loaded[id] = ((u64 (*)(void))(u64)code)(); break;
+	case CALL_OFTEN: /* CPUID serializes: SDM 3A "Handling Self- and Cross-Modifying Code" */
+		while (job == CALL_OFTEN) {
+			u32 r[4];
+
+			cpuid(0, 0, r);
+			loaded[id] = ((u64 (*)(void))(u64)code)();
+			order[id] += loaded[id] < newest[id];
+			newest[id] = loaded[id];
+		}
+		break;
 	case CLOCK: clock_check(); break;
 	case HALT: __asm__ volatile("sti; hlt; cli" : : : "memory"); break;
 	case SPIN:
@@ -315,6 +326,30 @@ static void code_of_others(void)
 	check(true, "code that another processor wrote runs as written");
 }
 
+/* The others call a function all the time while its immediate is counted up. */
+static void hot_code_of_others(void)
+{
+	u32 bad = 0;
+
+	*(volatile u32 *)&code[4] = 0; /* mov $imm, %eax with its immediate aligned: written at once */
+	code[3] = 0xb8;
+	code[0] = code[1] = code[2] = 0x90;
+	code[8] = 0xc3;
+	for (u32 i = 0; i < CPUS; i++)
+		loaded[i] = newest[i] = order[i] = 0;
+	post(CALL_OFTEN);
+	for (u32 v = 1; v <= 300 && !bad; v++) {
+		*(volatile u32 *)&code[4] = v;
+		for (u32 i = 1; i <= online; i++)
+			bad += !until((volatile u32 *)&loaded[i], v);
+	}
+	job = IDLE;
+	check(until(&done, online), "hot code that another processor writes: all stop");
+	for (u32 i = 1; i <= online; i++)
+		bad += order[i];
+	check_eq(bad, 0, "… each change was seen by all, in order");
+}
+
 static void one_time(void)
 {
 	post(CLOCK);
@@ -340,5 +375,6 @@ void guest_main(void)
 	stale_translations();
 	locked_instructions();
 	code_of_others();
+	hot_code_of_others();
 	one_time();
 }
