@@ -13,17 +13,17 @@
 static const char help[] =
 	"usage: soundness [--backend pml|soft-dirty|userfaultfd] [--only TEXT] [--seed N] [--rounds N] [--list]\n\n"
 	"Scenarios × backends inside ooh-machine: is every written page reported? Compared with the oracle and with the content.\n"
-	"--only: scenarios whose name contains TEXT. --seed, --rounds: of the random scenarios. Prints TAP; exit status 1: a test\n"
+	"--only: scenarios whose name contains TEXT; up to eight times. --seed, --rounds: of the random scenarios. Prints TAP; exit status 1: a test\n"
 	"failed; 2 usage; 3 environment. OOH_SOUND_VERBOSE=1: counts of each scenario. OOH_SOUND_DROP=oracle (or content): takes a\n"
 	"page that the oracle (or the content) shows to be written out of each round: every scenario must fail.";
 
 static const struct scenario *const groups[] = { sound_writes, sound_fork, sound_map, sound_huge, sound_shared, sound_swap,
-						 sound_life, sound_random };
+						 sound_life, sound_dma, sound_uring, sound_random };
 static const char *const backends[] = { "pml", "soft-dirty", "userfaultfd" };
 
 unsigned long seed_option = 20;
 unsigned rounds_option = 12;
-static const char *backend_option, *only_option;
+static const char *backend_option, *only_option[8];
 static unsigned number, failed;
 static char running[160];
 
@@ -56,7 +56,7 @@ static void one(const struct scenario *s, const char *backend)
 	alarm(300);
 	verdict = judge(s, backend, why, sizeof(why));
 	alarm(0);
-	printf("%sok %u - %s%s%s\n", verdict == 1 ? "not " : "", number, running, verdict == 2 ? " # SKIP " : "", why);
+	printf("%sok %u - %s%s%s\n", verdict == 1 ? "not " : "", number, running, verdict == 2 ? " # SKIP " : *why ? ": " : "", why);
 	fflush(stdout);
 	failed += verdict == 1;
 }
@@ -67,9 +67,10 @@ static bool wanted(const struct scenario *s, const char *backend)
 		return false;
 	if ((s->flags & ONLY_PML) && strcmp(backend, "pml"))
 		return false;
-	if (only_option)
-		return strstr(s->name, only_option);
-	return !(s->flags & ON_DEMAND);
+	for (size_t i = 0; i < sizeof(only_option) / sizeof(only_option[0]) && only_option[i]; i++)
+		if (strstr(s->name, only_option[i]))
+			return true;
+	return !only_option[0] && !(s->flags & ON_DEMAND);
 }
 
 static void each(void (*fn)(const struct scenario *, const char *))
@@ -93,12 +94,17 @@ static bool parse(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },    { "rounds", required_argument, NULL, 'r' },
 		{ "list", no_argument, NULL, 'l' },          { "help", no_argument, NULL, 'h' }, { 0 },
 	};
+	size_t only = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
 		case 'b': backend_option = optarg; break;
-		case 'o': only_option = optarg; break;
+		case 'o':
+			if (only == sizeof(only_option) / sizeof(only_option[0]))
+				return false;
+			only_option[only++] = optarg;
+			break;
 		case 's': seed_option = strtoul(optarg, NULL, 0); break;
 		case 'r': rounds_option = (unsigned)atoi(optarg); break;
 		case 'l': each(list); exit(0);

@@ -65,6 +65,9 @@ void wait_child(pid_t pid);
 bool put_file(const char *path, const char *value);
 long get_number(const char *path);
 const char *backend_now(void);
+/* /dev/vda with O_DIRECT, or the scenario is skipped; where to read next. (sound_dma.c) */
+int open_disk(void);
+off_t next_place(size_t pages);
 
 /* ---- scenarios ---- */
 
@@ -73,6 +76,7 @@ struct scenario {
 	void (*run)(void);               /* in the subject; or */
 	void (*whole)(const char *backend); /* instead of a subject, in a process that does all by itself */
 	unsigned flags;
+	const char *blind;               /* why the kernel's own trackers miss pages here; PML must not */
 };
 #define ONLY_PML  1u /* concerns the hypervisor and the module */
 #define ON_DEMAND 2u /* runs only when named by --only */
@@ -80,14 +84,14 @@ struct scenario {
 
 /* Each ends with a row without a name. */
 extern const struct scenario sound_writes[], sound_fork[], sound_map[], sound_huge[], sound_shared[], sound_swap[], sound_life[],
-	sound_random[];
+	sound_random[], sound_dma[], sound_uring[];
 
 extern unsigned long seed_option;
 extern unsigned rounds_option;
 
 /* ---- in the tester (sound_check.c) ---- */
 
-/* Runs the scenario under the backend; 0 passed, 1 failed, 2 skipped (the reason in why). */
+/* Runs the scenario under the backend; 0 passed (why: a remark), 1 failed, 2 skipped (the reason in why). */
 int judge(const struct scenario *s, const char *backend, char *why, size_t n);
 
 /* Comment lines of the report ("# …"). */

@@ -2,6 +2,9 @@
 """The hypervisor's and the module's own tests, and soundness, run in the guest: see hypervisor/tests, module/tests and
 lab/guest/sound.h."""
 
+from . import image
+
+BACKENDS = ("pml", "soft-dirty", "userfaultfd")
 PML = "insmod /modules/ooh_hv.ko && insmod /modules/ooh.ko && ooh enable || exit 3\n"
 
 # A kernel module's TAP lines are in the kernel log; its last line says how it ended.
@@ -15,7 +18,8 @@ dmesg | grep -q '# 0 of [0-9]* failed'
 # The races take minutes: with --long only.
 MODULE = ["boundary", "sound", "process"]
 
-DISKS = """insmod /modules/brd.ko rd_nr=1 rd_size=16384
+DISKS = f"""for m in {' '.join(image.VIRTIO)}; do insmod /modules/$m.ko; done
+insmod /modules/brd.ko rd_nr=1 rd_size=16384
 for m in lzo-rle zsmalloc zram; do insmod /modules/$m.ko; done
 cd /tmp
 """
@@ -47,8 +51,10 @@ def scripts(long):
     groups = "" if long else " ".join(MODULE)
     out = [("hypervisor", HYPERVISOR), ("module", PML + f"cd /tmp && ooh-module-tests {groups}")]
     rounds = "--rounds 400" if long else ""
-    for backend in ("pml", "soft-dirty", "userfaultfd"):
+    for backend in BACKENDS:
         out.append((f"soundness {backend}", PML + DISKS + f"soundness --backend {backend} {rounds}"))
+        if long:
+            out.append((f"soundness {backend} pressure", PML + DISKS + f"soundness --backend {backend} --only 'memory is short'"))
     out.append(("soundness overflow", OVERFLOW))
     out.append(("soundness mutants", MUTANTS))
     return out

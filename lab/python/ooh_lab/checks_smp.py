@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks in a guest with four CPUs: the hypervisor and the PML tracker there, and two runs equal to the cycle."""
+"""Checks in a guest with four CPUs: the hypervisor and the trackers there, and two runs equal to the cycle."""
 import json
 import os
 import re
 import time
 
 from . import machine
+from .checks_floors import BACKENDS, DISKS, PML
+from .tap import results
 
 CPUS = "4"
-PML = "insmod /modules/ooh_hv.ko && insmod /modules/ooh.ko && ooh enable || exit 3\n"
 ARRAY = 'trackbench array --technique pml --megabytes 1 --rounds 3 | tee /tmp/r && grep -q \'"missed":0,\' /tmp/r\n'
+# Scenarios of soundness with names that contain one of these; all of them with --long.
+SHORT = ["threads", "DMA", "io_uring", "compaction"]
 
 
 def scripts(long):
-    """[(name, script)]: each script's exit status is its verdict."""
+    """[(name, script)]."""
     out = [("smp: the kernel has all CPUs, and its clock is the TSC",
             f"test $(nproc) = {CPUS} && grep -qx tsc /sys/devices/system/clocksource/clocksource0/current_clocksource\n"),
-           ("smp: an array under PML", PML + ARRAY),
-           ("smp: threads under PML", PML + "soundness --backend pml --only threads\n")]
-    if long:
-        out.append(("smp: all scenarios under PML", PML + "soundness --backend pml\n"))
-    return out
+           ("smp: an array under PML", PML + ARRAY)]
+    which = "" if long else " ".join(f"--only {text}" for text in SHORT)
+    return out + [(f"smp: soundness {b}", PML + DISKS + f"soundness --backend {b} {which}\n") for b in BACKENDS]
 
 
 def determinism():
@@ -38,8 +39,7 @@ def rows(long):
     machine.snapshot()
     begin = time.monotonic()
     for name, job, status in machine.run_jobs([(re.sub(r"\W+", "-", n), s) for n, s in scripts(long)]):
-        tail = f"status {status}; output: {job.output}; console: {job.console}" if status else ""
-        yield (name, "FAIL" if status else "ok", time.monotonic() - begin, tail)
+        yield from results(name, job, status, time.monotonic() - begin)
         begin = time.monotonic()
     yield determinism()
 

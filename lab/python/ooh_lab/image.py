@@ -11,6 +11,9 @@ from .common import BUILD, LAB, SOURCE, LabError, program, progress, run
 
 # For tests with swap, a block device, stock KVM.
 KERNEL_MODULES = ["lzo-rle", "zsmalloc", "zram", "brd", "irqbypass", "kvm", "kvm-intel"]
+# The drivers of the machine's virtio devices, in the order in which they load.
+VIRTIO = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "failover", "net_failover",
+          "virtio_net", "virtio-rng"]
 
 
 def headers():
@@ -116,6 +119,21 @@ class Tree:
             raise LabError(f"cpio: {r.stderr.decode().strip()}")
 
 
+def disks():
+    """Images for tests: one whose 8-byte words are all different, and an empty one for swap. Guests use them with `snapshot`."""
+    numbers, swap = LAB / "numbers.img", LAB / "swap.img"
+    if not numbers.exists():
+        new = LAB / "numbers.new"
+        with open(new, "wb") as f:
+            f.write(b"".join((n * 0x9e3779b97f4a7c15 % 2**64).to_bytes(8, "little") for n in range(1, (16 << 20) // 8 + 1)))
+            f.truncate(32 << 20)
+        new.rename(numbers)
+    if not swap.exists():
+        with open(swap, "wb") as f:
+            f.truncate(64 << 20)
+    return [numbers, swap]
+
+
 def stamp(paths):
     """A digest of files' names, sizes and times: has anything changed that goes into the image?"""
     h = hashlib.sha256()
@@ -158,7 +176,7 @@ def build():
         tree.put(t, f"/bin/{t.name}", 0o755)
     for name, ko in ours.items():
         tree.put(ko, f"/modules/{name}.ko", 0o644)
-    for name in KERNEL_MODULES:
+    for name in KERNEL_MODULES + VIRTIO:
         for ko in (root / "lib/modules").rglob(f"{name}.ko"):
             tree.put(ko, f"/modules/{name}.ko", 0o644)
     tree.pack(initrd)

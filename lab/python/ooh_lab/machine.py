@@ -27,9 +27,16 @@ def place(name):
     return LAB / (name if cpus() == 1 else f"{name}-{cpus()}cpus")
 
 
+def devices():
+    out = ["--net", "peer", "--rng"]
+    for path in image.disks():
+        out += ["--disk", f"{path},snapshot"]
+    return out
+
+
 def argv_boot(vmlinuz, initrd, job, extra=()):
     return [str(MACHINE), "--kernel", str(vmlinuz), "--initrd", str(initrd), "--append", f"{APPEND} oohjob={job}", "--ram", RAM,
-            "--cpus", str(cpus()), *extra]
+            "--cpus", str(cpus()), *devices(), *extra]
 
 
 def snapshot(build=image.build, name="snapshot"):
@@ -38,7 +45,7 @@ def snapshot(build=image.build, name="snapshot"):
     if not MACHINE.exists():
         raise LabError(f"{MACHINE}: not built (run make first)")
     vmlinuz, initrd, mark = build()
-    mark = f"{mark} {image.stamp([MACHINE])} {APPEND} {RAM}"
+    mark = f"{mark} {image.stamp([MACHINE, *image.disks()])} {APPEND} {RAM}"
     where = place(name)
     stamp = place(f"{name}.stamp")
     if where.exists() and stamp.exists() and stamp.read_text() == mark:
