@@ -23,7 +23,7 @@ check: build
 
 # The same, longer: more random instructions, more rounds.
 check-long: build
-	@scripts/setup qemu-system-x86
+	@scripts/setup qemu-system-x86 mmdebstrap fakeroot e2fsprogs
 	@tests/check --long
 
 bench: build

@@ -5,7 +5,8 @@ import json
 import re
 import time
 
-from . import checks_floors, checks_kvm, checks_lockstep, checks_smp, machine
+from . import checks_floors, checks_kvm, checks_lockstep, checks_root, checks_smp, machine
+from .tap import results
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
 KVM = "for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 3; done\n"
@@ -17,21 +18,6 @@ def scripts(long):
     out = [("guest: trackers of libooh", PML + "cd /tmp && test_trackers")]
     out.append(("machine: stock KVM", KVM + "kvm_dirty_log"))
     return out + checks_floors.scripts(long)
-
-
-TAP = re.compile(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*?)(?:[ \t]*#[ \t]*SKIP\b[ \t]*(.*))?$", re.M)
-
-
-def results(name, job, status, seconds):
-    """The rows of one job: its TAP lines, or its exit status alone."""
-    text = job.output.read_text(errors="replace").replace("\r", "") if job.output.exists() else ""
-    rows = []
-    for bad, what, skip in TAP.findall(text):
-        rows.append((f"{name}: {what}"[:100], "skip" if skip else "FAIL" if bad else "ok", 0.0, skip))
-    if status or not rows:
-        tail = "" if status == 0 else f"status {status}; output: {job.output}; console: {job.console}"
-        rows.append((name, "FAIL" if status else "ok", seconds, tail))
-    return rows
 
 
 def determinism():
@@ -57,3 +43,5 @@ def run(long):
     yield from checks_smp.run(long)
     yield from checks_lockstep.run(long)
     yield from checks_kvm.run(long)
+    if long:
+        yield from checks_root.run()

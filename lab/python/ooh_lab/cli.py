@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from . import demo, image, machine, nested, track
+from . import demo, image, machine, nested, rootfs, track
 from .common import ENVIRONMENT, LAB, OK, USAGE, LabError
 
 
@@ -25,8 +25,10 @@ def parser():
     t.add_argument("--wait", type=float, default=1, metavar="S", help="virtual seconds before --beside starts (default 1)")
     t.add_argument("command", nargs=argparse.REMAINDER, metavar="-- command")
     r = sub.add_parser("run", help="run a shell command in the guest (hypervisor off)")
+    r.add_argument("--root", action="store_true", help="in Debian with its own root file system: booted, powered off at the end")
     r.add_argument("command", nargs=argparse.REMAINDER)
-    sub.add_parser("shell", help="boot to a shell on this terminal (Ctrl-A x ends it)")
+    s = sub.add_parser("shell", help="boot to a shell on this terminal (Ctrl-A x ends it)")
+    s.add_argument("--root", action="store_true", help="of Debian with systemd and its own root file system; `poweroff` ends it")
     n = sub.add_parser("nested", help="stock KVM and Debian's QEMU run a second Debian kernel inside the machine",
                        description="Boots Debian's kernel in the machine, loads its kvm and kvm_intel, and boots a second Debian kernel under "
                                    "Debian's QEMU. Then, by the machine's own counters: VM exits by reason, for boot and for the command.")
@@ -39,7 +41,8 @@ def parser():
     n.add_argument("--shell", action="store_true", help="a shell in the guest's guest on this terminal (Ctrl-A x ends the machine)")
     n.add_argument("--json", action="store_true", help="figures as JSON lines")
     n.add_argument("command", nargs=argparse.REMAINDER, metavar="-- command")
-    sub.add_parser("image", help="build the guest image only")
+    i = sub.add_parser("image", help="build the guest image only")
+    i.add_argument("--root", action="store_true", help="the one with Debian's root file system (mmdebstrap gets the packages)")
     sub.add_parser("snapshot", help="boot and save the guest only")
     d = sub.add_parser("demo", help="all workloads, all techniques: the table of the README")
     d.add_argument("--only", action="append", metavar="PREFIX", help="only jobs whose names begin so, e.g. array-10")
@@ -51,6 +54,8 @@ def run(args):
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise LabError("run: give a command", USAGE)
+    if args.root:
+        return rootfs.run_command(" ".join(command))
     job = machine.Job("run", " ".join(command) + "\n")
     status = job.wait()
     sys.stdout.write(job.output.read_text(errors="replace"))
@@ -79,9 +84,9 @@ def dispatch(args):
     if args.verb == "run":
         return run(args)
     if args.verb == "shell":
-        return shell()
+        return rootfs.shell() if args.root else shell()
     if args.verb == "image":
-        image.build()
+        rootfs.disk() if args.root else image.build()
         return OK
     if args.verb == "snapshot":
         machine.snapshot()
