@@ -26,6 +26,9 @@
 #define PTE_ADDRESS_1G BITS(51, 30)
 #define PTE_PKEY     BITS(62, 59)
 #define PTE_PKEY_SHIFT 59
+/* PKRU: two bits a key. SDM 3A "Protection Keys" (4.6.2). */
+#define PKRU_AD(key) BIT32(2 * (key))     /* no data accesses */
+#define PKRU_WD(key) BIT32(2 * (key) + 1) /* no writes */
 #define PTE_NX       BIT64(63) /* the manual's XD */
 /* PAE paging's PDPTEs (table 4-8): reserved bits besides those above the physical-address width */
 #define PAE_PDPTE_RESERVED (BITS(2, 1) | BITS(8, 5) | BITS(63, 52))

@@ -30,7 +30,7 @@ static void print_code_bytes(struct cpu *c)
 		const u8 *p;
 
 		if ((c->cr0 >> 31) & 1 || ept)
-			if (!mmu_peek(c->m, c->cr3, ept, lin + i, &a, NULL))
+			if (!mmu_peek(c->m, c->cr3, mmu_levels(c), ept, lin + i, &a, NULL))
 				break;
 		p = bus_ram(&c->m->bus, a);
 		if (!p)

@@ -37,4 +37,12 @@ static inline u64 bits(u64 v, unsigned hi, unsigned lo)
 	return (v >> lo) & (~0ull >> (63 - (hi - lo)));
 }
 
+/* The bits above those that are translated repeat the highest of them: 57 or 48 bits. */
+static inline bool is_canonical(u64 lin, bool wide)
+{
+	unsigned unused = wide ? 7 : 16;
+
+	return (u64)((s64)(lin << unused) >> unused) == lin;
+}
+
 #endif

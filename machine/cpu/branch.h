@@ -3,6 +3,7 @@
 #ifndef OOH_MACHINE_CPU_BRANCH_H
 #define OOH_MACHINE_CPU_BRANCH_H
 
+#include "arch/x86.h"
 #include "machine/cpu/block.h"
 #include "machine/cpu/operand.h"
 
@@ -12,9 +13,9 @@ INLINE u64 branch_next(const struct cpu *c, const struct op *o)
 	return c->gpr[REG_BLOCK] + o->off + o->len;
 }
 
-INLINE bool branch_canonical(u64 rip)
+INLINE bool branch_canonical(const struct cpu *c, u64 rip)
 {
-	return (u64)((s64)(rip << 16) >> 16) == rip;
+	return is_canonical(rip, c->cr4 & CR4_LA57);
 }
 
 /* Condition code of a Jcc lowered for 64-bit mode, -1 for any other op. */

@@ -99,6 +99,7 @@ struct cpu {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 misc_enable, feature_control, tsc_adjust, debugctl, spec_ctrl, xss;
 	u64 lbr_from[LASTBRANCH_DEPTH], lbr_to[LASTBRANCH_DEPTH], lbr_top;
+	u32 pkru;
 	u64 mtrr_def, mtrr_fix[11], mtrr_var[20];
 	/* TSC = cpu_now() + tsc_offset (IA32_TSC writes, TSC_ADJUST); VMX offsetting comes on top */
 	u64 tsc_offset;

@@ -16,7 +16,7 @@ const struct op *op_block_end(struct cpu *c, const struct op *o)
 /* SDM 2A "JMP": a target outside the segment, or not canonical, is #GP(0) of the branch. */
 static void check_target(struct cpu *c, const struct op *o, u64 rip)
 {
-	if (c->code_size == 64 ? (u64)((s64)(rip << 16) >> 16) != rip : rip > c->seg[CS].limit)
+	if (c->code_size == 64 ? !branch_canonical(c, rip) : rip > c->seg[CS].limit)
 		cpu_raise_err(c, o, VEC_GP, 0);
 }
 
@@ -100,7 +100,7 @@ static inline u64 branch_size_mask(const struct op *o)
 /* An indirect branch in 64-bit mode. What the jump cache knows is canonical. */
 INLINE const struct op *branch_indirect(struct cpu *c, const struct op *o, u64 rip)
 {
-	if (unlikely(!branch_canonical(rip)))
+	if (unlikely(!branch_canonical(c, rip)))
 		cpu_raise_err(c, o, VEC_GP, 0);
 	return block_jump(c, rip);
 }
@@ -143,7 +143,7 @@ static const struct op *call64_direct(struct cpu *c, const struct op *o)
 	u64 sp = c->gpr[RSP] - 8, next = branch_next(c, o), rip = c->gpr[REG_BLOCK] + o->imm;
 	const struct tlb_fast *t = &c->tlb[tlb_index(sp)];
 
-	if (unlikely(!tlb_hit(t->tag_w, sp, c->ctx, 8)) || unlikely(!branch_canonical(rip)))
+	if (unlikely(!tlb_hit(t->tag_w, sp, c->ctx, 8)) || unlikely(!branch_canonical(c, rip)))
 		return call64_any(c, o);
 	memcpy((void *)(t->addend + sp), &next, 8);
 	c->gpr[RSP] = sp;
@@ -195,7 +195,7 @@ static const struct op *ret64(struct cpu *c, const struct op *o)
 	if (unlikely(!tlb_hit(t->tag_r, sp, c->ctx, 8)))
 		return ret64_any(c, o);
 	memcpy(&rip, (const void *)(t->addend + sp), 8);
-	if (unlikely(!branch_canonical(rip)))
+	if (unlikely(!branch_canonical(c, rip)))
 		return ret64_any(c, o);
 	c->gpr[RSP] = sp + 8 + o->imm;
 	return block_jump(c, rip);

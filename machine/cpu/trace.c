@@ -17,7 +17,7 @@ static unsigned peek_code(struct cpu *c, u8 *buf, unsigned n)
 		const u8 *p;
 
 		if ((c->cr0 & CR0_PG) || ept)
-			if (!mmu_peek(c->m, c->cr3, ept, c->code_base + c->rip + i, &a, NULL))
+			if (!mmu_peek(c->m, c->cr3, mmu_levels(c), ept, c->code_base + c->rip + i, &a, NULL))
 				break;
 		p = bus_ram(&c->m->bus, a);
 		if (!p)

@@ -50,7 +50,7 @@ static bool through_stack(const struct op *o, enum mmu_access a)
 
 static void check_canonical(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a)
 {
-	if (likely((u64)((s64)(lin << 16) >> 16) == lin))
+	if (likely(is_canonical(lin, c->cr4 & CR4_LA57)))
 		return;
 	cpu_raise_err(c, o, o && through_stack(o, a) ? VEC_SS : VEC_GP, 0);
 }

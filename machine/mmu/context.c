@@ -134,16 +134,37 @@ static const struct pt_format *paging_format(const struct cpu *c)
 	if (!(c->cr0 & CR0_PG))
 		return NULL;
 	if (c->efer & EFER_LMA)
-		return &pt_4level;
+		return c->cr4 & CR4_LA57 ? &pt_5level : &pt_4level;
 	if (c->cr4 & CR4_PAE)
 		return &pt_pae;
 	return (c->cr4 & CR4_PSE) ? &pt_32bit_pse : &pt_32bit;
 }
 
-static u32 permission_config(const struct cpu *c)
+/* PKRU counts in IA-32e mode with CR4.PKE. */
+static u32 protection_keys(const struct cpu *c)
 {
-	return ((c->cr0 & CR0_WP) ? CFG_WP : 0) | ((c->cr4 & CR4_SMEP) ? CFG_SMEP : 0) |
+	return (c->cr4 & CR4_PKE) && (c->efer & EFER_LMA) && (c->cr0 & CR0_PG) ? c->pkru : 0;
+}
+
+static u64 permission_config(const struct cpu *c)
+{
+	return (u64)protection_keys(c) << 32 | ((c->cr0 & CR0_WP) ? CFG_WP : 0) | ((c->cr4 & CR4_SMEP) ? CFG_SMEP : 0) |
 	       ((c->cr4 & CR4_SMAP) ? CFG_SMAP : 0) | ((c->cr0 & CR0_PG) ? CFG_PG : 0);
+}
+
+/* SDM 3A "Protection Keys": AD forbids data accesses, WD writes, those of supervisors only with CR0.WP. */
+static void set_key_rights(struct mmu_state *s, u32 pkru)
+{
+	u32 no_access = 0, no_write = 0;
+
+	for (unsigned key = 0; key < 16; key++) {
+		no_access |= pkru & PKRU_AD(key) ? 2u << key : 0;
+		no_write |= pkru & (PKRU_AD(key) | PKRU_WD(key)) ? 2u << key : 0;
+	}
+	for (unsigned mode = 0; mode < MMU_MODES; mode++) {
+		s->rights[mode][ACCESS_READ].keys = no_access;
+		s->rights[mode][ACCESS_WRITE].keys = mode == MMU_USER || (s->cfg & CFG_WP) ? no_write : no_access;
+	}
 }
 
 /* SDM 3A "Determination of Access Rights". Rows: mode; columns: read, write, execute. */
@@ -160,6 +181,7 @@ static void set_access_rights(struct mmu_state *s)
 	};
 
 	memcpy(s->rights, rights, sizeof(rights));
+	set_key_rights(s, (u32)(s->cfg >> 32));
 }
 
 static bool unchanged(const struct cpu *c)
@@ -167,7 +189,7 @@ static bool unchanged(const struct cpu *c)
 	const struct mmu_state *s = c->mmu;
 
 	return s->cr3 == c->cr3 && s->cr0 == c->cr0 && s->cr4 == c->cr4 && s->efer == c->efer && s->cur &&
-	       s->vpid == c->vmx.vpid && s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp &&
+	       s->vpid == c->vmx.vpid && s->pkru == c->pkru && s->ept_on == c->vmx.ept && s->eptp == c->vmx.eptp &&
 	       s->apic == c->vmx.apic_page;
 }
 
@@ -179,6 +201,7 @@ static void reconfigure(struct cpu *c)
 	s->cr3 = c->cr3;
 	s->cr4 = c->cr4;
 	s->efer = c->efer;
+	s->pkru = c->pkru;
 	s->vpid = c->vmx.vpid;
 	s->ept_on = c->vmx.ept;
 	s->eptp = c->vmx.eptp;

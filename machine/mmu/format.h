@@ -6,6 +6,8 @@
 #include "machine/core/types.h"
 #include "machine/mmu/state.h"
 
+#define PT_LEVELS 5
+
 enum leaf { LEAF_NEVER, LEAF_BY_PS, LEAF_ALWAYS };
 
 struct pt_level {
@@ -19,10 +21,10 @@ struct pt_format {
 	u8 levels; /* that are read from memory; level 0 is the page table */
 	u8 entry;  /* bytes */
 	bool pae;  /* the root is the PDPTE registers */
-	struct pt_level level[4];
+	struct pt_level level[PT_LEVELS];
 };
 
-extern const struct pt_format pt_32bit, pt_32bit_pse, pt_pae, pt_4level;
+extern const struct pt_format pt_32bit, pt_32bit_pse, pt_pae, pt_4level, pt_5level;
 
 /* The cache slot that may hold the table of `level` for lin. */
 static inline struct psc_entry *psc_slot(struct mmu_state *s, const struct pt_format *f, unsigned level, u64 lin)

@@ -79,9 +79,12 @@ hpa_t mmu_fetch(struct cpu *c, u64 lin);
 
 /*
  * A translation for debuggers, the oracle and dumps: no fault, no flag set, no charge. False if not mapped. cr3 as the
- * guest's CR3; ept: 0 or an EPT pointer.
+ * guest's CR3; levels: 4 or 5; ept: 0 or an EPT pointer.
  */
-bool mmu_peek(struct machine *m, u64 cr3, u64 ept, u64 lin, hpa_t *out, u64 *pte);
+bool mmu_peek(struct machine *m, u64 cr3, unsigned levels, u64 ept, u64 lin, hpa_t *out, u64 *pte);
+
+/* Levels of the running address space for mmu_peek(). */
+unsigned mmu_levels(const struct cpu *c);
 
 /*
  * Eight bytes at a guest-physical address, aligned, read as the CPU reads PAE page-directory-pointer entries: under EPT

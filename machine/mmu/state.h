@@ -94,7 +94,7 @@ struct tlb_ctx {
 	u32 psc_key;  /* of its paging-structure-cache entries */
 	u16 fast;     /* its number in the fast tags, valid while … */
 	u32 fast_epoch; /* … this is the current epoch, */
-	u32 fast_cfg; /* and CR0, CR4 and EFER say the same about permissions, */
+	u64 fast_cfg; /* and CR0, CR4, EFER and PKRU say the same about permissions, */
 	u64 root;     /* and CR3 names the same root */
 };
 
@@ -120,7 +120,7 @@ struct mmu_state {
 	u32 serial;      /* last key given out */
 	u32 fast_epoch;
 	u16 fast_next;
-	u32 cfg;         /* CFG_* now */
+	u64 cfg;         /* CFG_* now; above them PKRU, if it counts */
 
 	struct tlb_entry large[TLB_LARGE];
 	u16 pieces[3][64]; /* live 4 KiB pieces of larger guest pages, by size and address hash: may be too high */
@@ -140,6 +140,7 @@ struct mmu_state {
 
 	/* What c->ctx and the tables above were computed from. */
 	u64 cr0, cr3, cr4, efer, eptp, apic;
+	u32 pkru;
 	u16 vpid;
 	bool ept_on;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The page walker. One descent, driven by a table of levels, serves 32-bit, PAE and 4-level paging, with and without
+ * The page walker. One descent, driven by a table of levels, serves 32-bit, PAE, 4-level and 5-level paging, with and without
  * EPT below it. SDM 3A chapter "Paging"; SDM 3C "The Extended Page Table Mechanism (EPT)".
  */
 #include <string.h>
@@ -46,6 +46,16 @@ const struct pt_format pt_4level = {
 	},
 };
 
+const struct pt_format pt_5level = {
+	.levels = 5, .entry = 8, .level = {
+		{ 12, 9, LEAF_ALWAYS, 0, ABOVE_PHYS(51) },
+		{ 21, 9, LEAF_BY_PS, ABOVE_PHYS(51), ABOVE_PHYS(51) | BITS(20, 13) },
+		{ 30, 9, LEAF_BY_PS, ABOVE_PHYS(51), ABOVE_PHYS(51) | BITS(29, 13) },
+		{ 39, 9, LEAF_NEVER, ABOVE_PHYS(51) | PTE_PS, 0 },
+		{ 48, 9, LEAF_NEVER, ABOVE_PHYS(51) | PTE_PS, 0 },
+	},
+};
+
 /* One walk under way. */
 struct walker {
 	struct cpu *c;
@@ -58,12 +68,20 @@ struct walker {
 	bool nxe;
 	unsigned top;      /* the level the descent started at */
 	unsigned level;    /* the level of the last entry read */
-	u64 table[4];      /* guest-physical address of the table of each level */
-	u8 above[4];       /* permissions from the entries above the table */
-	gpa_t gpa[4];      /* of the entry read at each level */
-	u64 entry[4];
-	u8 *host[4];       /* NULL: not RAM */
+	u64 table[PT_LEVELS];      /* guest-physical address of the table of each level */
+	u8 above[PT_LEVELS];       /* permissions from the entries above the table */
+	gpa_t gpa[PT_LEVELS];      /* of the entry read at each level */
+	u64 entry[PT_LEVELS];
+	u8 *host[PT_LEVELS];       /* NULL: not RAM */
 };
+
+/* SDM 3A "Protection Keys" (4.6.2): data at user-mode addresses, in IA-32e mode; the key is the leaf's. */
+static u16 key_perm(const struct walker *k, u16 perm)
+{
+	bool keyed = (perm & TP_U) && k->fmt->levels >= 4;
+
+	return keyed ? (u16)((1 + ((k->entry[k->level] & PTE_PKEY) >> PTE_PKEY_SHIFT)) << TP_KEY_SHIFT) : 0;
+}
 
 static _Noreturn void page_fault(struct walker *k, u32 present_bits)
 {
@@ -275,9 +293,10 @@ static void walk_paging(struct walker *k, struct walk *w)
 	descend(k);
 	leaf = k->entry[k->level];
 	w->perm = k->above[k->level] & entry_perm(k, leaf);
+	w->perm |= key_perm(k, w->perm);
 	guest.need &= TP_U | TP_W | TP_X;
 	if (!perm_ok(w->perm, &guest))
-		page_fault(k, PFEC_P);
+		page_fault(k, PFEC_P | (guest.keys >> (w->perm >> TP_KEY_SHIFT) & 1 ? PFEC_PK : 0));
 	set_accessed_dirty(k);
 	psc_fill(k);
 	if (k->entry[k->level] & PTE_D)

@@ -7,6 +7,7 @@
 
 #include "arch/paging.h"
 #include "machine/core/snapshot.h"
+#include "machine/cpu/cpu.h"
 #include "machine/oracle/state.h"
 
 static u32 *per_frame(u64 n)
@@ -52,7 +53,7 @@ static void begin(struct machine *m, struct watch *w, u64 cr3, u64 start, u64 en
 
 int oracle_watch(struct machine *m, u64 cr3, u64 start, u64 end)
 {
-	if (start >= end)
+	if (start >= end || mmu_levels(m->cpu[0]) != 4)
 		return -1;
 	for (int id = 0; id < ORACLE_MAX_WATCHES; id++)
 		if (!m->oracle->watch[id].used) {

@@ -23,8 +23,8 @@ struct snap;
 
 int oracle_init(struct machine *m);
 /*
- * cr3: page-table root (low 12 bits ignored). [start, end): linear range. Returns a watch id, or -1. The first round
- * begins.
+ * cr3: page-table root (low 12 bits ignored). [start, end): linear range. Returns a watch id, or -1 (also under 5-level
+ * paging). The first round begins.
  */
 int oracle_watch(struct machine *m, u64 cr3, u64 start, u64 end);
 /* Returns false if there is no such watch; so do the functions below, by 0. */

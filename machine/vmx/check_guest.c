@@ -73,7 +73,7 @@ static bool dr7(const struct cpu *c, unsigned arg)
 
 static bool canonical(const struct cpu *c, unsigned row)
 {
-	return sys_canonical(c->vmx.vmcs->f[row]);
+	return sys_base_valid(c->vmx.vmcs->f[row]);
 }
 
 static bool pat(const struct cpu *c, unsigned arg)

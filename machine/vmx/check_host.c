@@ -38,7 +38,7 @@ static bool cr3(const struct cpu *c, unsigned arg)
 /* arg: row of the field */
 static bool canonical(const struct cpu *c, unsigned row)
 {
-	return sys_canonical(c->vmx.vmcs->f[row]);
+	return sys_base_valid(c->vmx.vmcs->f[row]);
 }
 
 static bool pat(const struct cpu *c, unsigned arg)
@@ -89,7 +89,7 @@ static bool cr4_fits_size(const struct cpu *c, unsigned arg)
 
 static bool rip_fits_size(const struct cpu *c, unsigned arg)
 {
-	return host_64(c) ? sys_canonical(VMCS(c, HOST_RIP)) : !(VMCS(c, HOST_RIP) >> 32);
+	return host_64(c) ? is_canonical(VMCS(c, HOST_RIP), VMCS(c, HOST_CR4) & CR4_LA57) : !(VMCS(c, HOST_RIP) >> 32);
 }
 
 static const struct vmx_rule host_rules[] = {

@@ -85,7 +85,7 @@ static bool v86_base(const struct cpu *c, unsigned s)
 
 static bool base_canonical(const struct cpu *c, unsigned s)
 {
-	return (s == LDTR && !usable(c, s)) || sys_canonical(base(c, s));
+	return (s == LDTR && !usable(c, s)) || sys_base_valid(base(c, s));
 }
 
 static bool base_high(const struct cpu *c, unsigned s)

@@ -393,7 +393,7 @@ static bool invvpid(struct cpu *c, u64 type, const u64 desc[2])
 		return false;
 	if (type != INVVPID_ALL && vpid == 0)
 		return false;
-	if (type == INVVPID_ADDRESS && !sys_canonical(desc[1]))
+	if (type == INVVPID_ADDRESS && !sys_base_valid(desc[1]))
 		return false;
 	mmu_invvpid(c, (unsigned)type, vpid, desc[1]);
 	return true;

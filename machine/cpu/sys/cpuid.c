@@ -148,7 +148,7 @@ static void leaf_extended(u32 leaf, u32 out[4])
 		out[ECX] = 256u << 16 | 6u << 12 | 64; /* L2: KiB, 8-way, line */
 		break;
 	case 0x80000008:
-		out[EAX] = 48u << 8 | CPU_PHYS_BITS;
+		out[EAX] = (cpuid_has(NULL, FEAT_LA57) ? 57u : 48u) << 8 | CPU_PHYS_BITS;
 		break;
 	}
 }

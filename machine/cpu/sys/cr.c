@@ -98,7 +98,7 @@ static bool cr4_allowed(const struct cpu *c, u64 v)
 
 	if ((v & ~CR4_IMPLEMENTED) || !vmx_cr_allowed(c, 4, v))
 		return false;
-	if (in_long_mode(c) && !(v & CR4_PAE))
+	if (in_long_mode(c) && (!(v & CR4_PAE) || ((v ^ c->cr4) & CR4_LA57)))
 		return false;
 	return !((set & CR4_PCIDE) && (!in_long_mode(c) || (c->cr3 & CR3_PCID)));
 }
@@ -280,7 +280,7 @@ const struct op *op_invlpg(struct cpu *c, const struct op *o)
 	need_cpl0(c, o);
 	lin = seg_linear_unchecked(c, (enum sreg)o->seg, op_ea(c, o));
 	vmx_intercept_invlpg(c, o, lin);
-	if (sys_canonical(lin))
+	if (sys_canonical(c, lin))
 		mmu_invlpg(c, lin);
 	cpu_charge(c, COST_INVLPG);
 	return cr_done(c, o);
@@ -292,7 +292,7 @@ static bool invpcid_valid(const struct cpu *c, u64 type, const u64 d[2])
 		return false;
 	if (type <= 1 && !(c->cr4 & CR4_PCIDE) && d[0])
 		return false;
-	return type != 0 || sys_canonical(d[1]);
+	return type != 0 || sys_base_valid(d[1]);
 }
 
 /* SDM 2A "INVPCID": the register operand is the type, memory holds PCID and address. */

@@ -17,7 +17,7 @@ bool code_is_64(const struct cpu *c, const struct segment *cs)
 
 void target_check_rip(struct cpu *c, const struct op *o, const struct target *t)
 {
-	bool ok = code_is_64(c, &t->cs) ? sys_canonical(t->rip) : t->rip <= t->cs.limit;
+	bool ok = code_is_64(c, &t->cs) ? sys_canonical(c, t->rip) : t->rip <= t->cs.limit;
 
 	if (!ok)
 		raise_gp0(c, o);

@@ -58,7 +58,7 @@ const struct op *op_sysret(struct cpu *c, const struct op *o)
 	if (!in_64bit(c) || !(c->efer & EFER_SCE))
 		cpu_raise(c, o, VEC_UD);
 	need_cpl0(c, o);
-	if (is64 && !sys_canonical(c->gpr[RCX]))
+	if (is64 && !sys_canonical(c, c->gpr[RCX]))
 		raise_gp0(c, o);
 	c->rip = is64 ? c->gpr[RCX] : (u32)c->gpr[RCX];
 	flat_segments(c, (u16)(sel + (is64 ? 16 : 0)) | 3, (u16)(sel + 8) | 3, 3, is64);
@@ -94,7 +94,7 @@ const struct op *op_sysexit(struct cpu *c, const struct op *o)
 	cpu_sync(c, o);
 	if (!(c->cr0 & CR0_PE) || !cs || c->cpl)
 		raise_gp0(c, o);
-	if (is64 && (!sys_canonical(c->gpr[RCX]) || !sys_canonical(c->gpr[RDX])))
+	if (is64 && (!sys_canonical(c, c->gpr[RCX]) || !sys_canonical(c, c->gpr[RDX])))
 		raise_gp0(c, o);
 	flat_segments(c, (u16)(cs + (is64 ? 32 : 16)) | 3, (u16)(cs + (is64 ? 40 : 24)) | 3, 3, is64);
 	c->gpr[RSP] = is64 ? c->gpr[RCX] : (u32)c->gpr[RCX];

@@ -151,7 +151,7 @@ static bool write_ignored(struct cpu *c, u64 v)
 
 static bool write_lstar(struct cpu *c, u64 v)
 {
-	if (!sys_canonical(v))
+	if (!sys_base_valid(v))
 		return false;
 	c->lstar = v;
 	return true;
@@ -245,7 +245,7 @@ static bool row_write(struct cpu *c, const struct row *r, u64 v)
 {
 	switch (r->kind) {
 	case MSR_CANON:
-		if (!sys_canonical(v))
+		if (!sys_base_valid(v))
 			return false;
 		/* fallthrough */
 	case MSR_PLAIN:
@@ -363,7 +363,7 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 		return write_mtrr_fixed(mtrr_fixed(c, index), value);
 	if (mtrr_variable(c, index))
 		return write_mtrr_variable(mtrr_variable(c, index), index, value);
-	if (last_branch(c, index) && sys_canonical(value)) {
+	if (last_branch(c, index) && sys_base_valid(value)) {
 		*last_branch(c, index) = value;
 		return true;
 	}

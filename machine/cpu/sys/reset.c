@@ -74,6 +74,7 @@ static void reset_msrs(struct cpu *c)
 	c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
 	c->pat = PAT_RESET;
 	c->xcr0 = XCR0_X87;
+	c->pkru = 0;
 	c->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS;
 	c->feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
 	c->debugctl = c->spec_ctrl = c->xss = 0;
@@ -185,6 +186,7 @@ static void snap_msrs(struct cpu *c, struct snap *s)
 	snap_var(s, "lbr_top", c->lbr_top);
 	snap_var(s, "spec_ctrl", c->spec_ctrl);
 	snap_var(s, "xss", c->xss);
+	snap_var(s, "pkru", c->pkru);
 	snap_var(s, "mtrr_def", c->mtrr_def);
 	snap_var(s, "mtrr_fix", c->mtrr_fix);
 	snap_var(s, "mtrr_var", c->mtrr_var);

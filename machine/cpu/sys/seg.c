@@ -5,9 +5,9 @@
  */
 #include "machine/cpu/sys/priv.h"
 
-bool sys_canonical(u64 lin)
+bool sys_base_valid(u64 v)
 {
-	return (u64)((s64)(lin << 16) >> 16) == lin;
+	return is_canonical(v, cpuid_has(NULL, FEAT_LA57));
 }
 
 /* Expand-down data segments hold the offsets above the limit. SDM 3A "Limit Checking". */
@@ -36,7 +36,7 @@ u64 seg_linear(struct cpu *c, const struct op *o, enum sreg seg, u64 ea, unsigne
 	if (in_64bit(c)) {
 		u64 lin = seg >= FS ? s->base + ea : ea;
 
-		if (unlikely(!sys_canonical(lin)))
+		if (unlikely(!sys_canonical(c, lin)))
 			cpu_raise_err(c, o, vector, 0);
 		return lin;
 	}

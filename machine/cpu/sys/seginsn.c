@@ -133,7 +133,7 @@ const struct op *op_wrbase(struct cpu *c, const struct op *o)
 
 	if (!(c->cr4 & CR4_FSGSBASE))
 		cpu_raise(c, o, VEC_UD);
-	if (!sys_canonical(v))
+	if (!sys_canonical(c, v))
 		cpu_raise_err(c, o, VEC_GP, 0);
 	c->seg[o->aux].base = v;
 	OP_NEXT(c, o);

@@ -13,7 +13,7 @@ struct stack stack_current(const struct cpu *c)
 static u64 stack_linear(struct cpu *c, const struct op *o, const struct stack *s, u64 off, unsigned size)
 {
 	if (s->flat) {
-		if (!sys_canonical(off) || !sys_canonical(off + size - 1))
+		if (!sys_canonical(c, off) || !sys_canonical(c, off + size - 1))
 			cpu_raise_err(c, o, VEC_SS, s->error);
 		return off;
 	}
@@ -59,7 +59,7 @@ static u64 tss64_rsp(struct cpu *c, const struct op *o, unsigned off)
 	if (off + 7 > c->tr.limit)
 		raise_sel(c, o, VEC_TS, c->tr.sel);
 	rsp = tss_load(c, o, off, 8);
-	if (!sys_canonical(rsp))
+	if (!sys_canonical(c, rsp))
 		cpu_raise_err(c, o, VEC_SS, ext_bit(c));
 	return rsp;
 }

@@ -103,7 +103,16 @@ bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 	 CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
 bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */
-bool sys_canonical(u64 lin);             /* 48 bits */
+/*
+ * SDM 1 "Canonical Addressing": an address has 48 bits, or 57 with CR4.LA57; the rest repeat the highest. What is loaded
+ * into registers of the system (MSRs, bases of tables, INVPCID's and INVVPID's addresses, fields of a VMCS) may have 57
+ * wherever the CPU knows 5-level paging, whether it is in use or not.
+ */
+static inline bool sys_canonical(const struct cpu *c, u64 lin)
+{
+	return is_canonical(lin, c->cr4 & CR4_LA57);
+}
+bool sys_base_valid(u64 v);
 bool sys_pat_valid(u64 v);
 
 #endif

@@ -20,7 +20,7 @@ static struct table_reg table_operand(struct cpu *c, const struct op *o)
 	memcpy(&t.base, buf + 2, n - 2);
 	if (!in_64bit(c) && o->size == 2)
 		t.base &= 0xffffff;
-	if (!sys_canonical(t.base))
+	if (!sys_base_valid(t.base))
 		cpu_raise_err(c, o, VEC_GP, 0);
 	return t;
 }
@@ -88,7 +88,7 @@ static void need_system_desc(struct cpu *c, const struct op *o, u16 sel, struct 
 	if (sel & SELECTOR_TI)
 		raise_sel(c, o, VEC_GP, sel);
 	desc_need(c, o, sel, d, VEC_GP);
-	if ((d->ar & DESC_S) || (in_long_mode(c) && (!desc_read_high(c, o, sel, d) || !sys_canonical(d->base))))
+	if ((d->ar & DESC_S) || (in_long_mode(c) && (!desc_read_high(c, o, sel, d) || !sys_base_valid(d->base))))
 		raise_sel(c, o, VEC_GP, sel);
 }
 

@@ -249,6 +249,7 @@ void env_reset(void)
 	memset(env.m.stat, 0, sizeof(env.m.stat));
 	c->cr0 = CR0_PE | CR0_ET;
 	c->cr3 = c->cr4 = c->efer = 0;
+	c->pkru = 0;
 	c->eflags = EFLAGS_ONE;
 	c->cpl = 0;
 	c->code_size = 32;

@@ -25,6 +25,7 @@
 #define PDPT 0x2000ull
 #define PD   0x3000ull
 #define PT   0x4000ull
+#define PML5 0x5000ull
 #define EPML4 0x10000ull
 #define EPDPT 0x11000ull
 #define EPD   0x12000ull

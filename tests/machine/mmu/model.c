@@ -66,6 +66,20 @@ static bool user_may(const struct model_case *k, bool user_page, bool writable, 
 	return k->access == MODEL_READ || !no_execute;
 }
 
+/*
+ * SDM 3A "Protection Keys": "If ADi = 1, no data accesses are permitted"; "if WDi = 1, write accesses are not" to user-mode
+ * accesses ever, to supervisor-mode ones if CR0.WP is 1. Fetches are not concerned, nor are supervisor-mode addresses.
+ */
+static bool key_forbids(const struct model_case *k, bool user_page)
+{
+	unsigned key = (unsigned)(k->entry[k->entries - 1] >> 59) & 15;
+	bool ad = k->pkru >> (2 * key) & 1, wd = k->pkru >> (2 * key + 1) & 1;
+
+	if (!k->pke || !user_page || k->access == MODEL_FETCH)
+		return false;
+	return ad || (wd && k->access == MODEL_WRITE && ((k->user && !k->implicit) || k->wp));
+}
+
 struct model_result model_run(const struct model_case *k)
 {
 	bool user_page = every(k, 2), writable = every(k, 1), no_execute = k->nxe && some(k, 63);
@@ -84,8 +98,12 @@ struct model_result model_run(const struct model_case *k)
 		may = user_may(k, user_page, writable, no_execute);
 	else
 		may = supervisor_may(k, user_page, writable, no_execute);
-	if (!may)
-		return fault(k, true, false);
+	if (!may || key_forbids(k, user_page)) {
+		r = fault(k, true, false);
+		if (key_forbids(k, user_page))
+			r.error |= 32;
+		return r;
+	}
 	for (unsigned i = 0; i < k->entries; i++)
 		r.entry[i] = k->entry[i] | 0x20;
 	if (k->access == MODEL_WRITE)

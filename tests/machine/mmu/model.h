@@ -13,17 +13,19 @@ enum model_access { MODEL_READ, MODEL_WRITE, MODEL_FETCH };
 
 struct model_case {
 	/* paging-structure entries from the root to the leaf */
-	uint64_t entry[4];
+	uint64_t entry[5];
 	unsigned entries;
-	uint64_t reserved[4]; /* bits that must be clear in each */
+	uint64_t reserved[5]; /* bits that must be clear in each */
 	bool wp, smep, smap, nxe, ac, user, implicit;
+	bool pke;
+	uint32_t pkru;
 	enum model_access access;
 };
 
 struct model_result {
 	bool fault;
 	uint32_t error;
-	uint64_t entry[4]; /* afterwards */
+	uint64_t entry[5]; /* afterwards */
 };
 
 struct model_result model_run(const struct model_case *k);

@@ -11,6 +11,8 @@
 /* What is varied besides the entries. */
 struct mode {
 	bool wp, smep, smap, nxe, ac;
+	bool pke;
+	u32 pkru;
 	unsigned cpl;
 	bool implicit;
 	enum mmu_access access;
@@ -29,7 +31,9 @@ static void apply_mode(const struct mode *k)
 	struct cpu *c = &env.c;
 
 	c->cr0 = CR0_PE | CR0_PG | (k->wp ? CR0_WP : 0);
-	c->cr4 = CR4_PAE | (k->smep ? CR4_SMEP : 0) | (k->smap ? CR4_SMAP : 0);
+	c->cr4 = CR4_PAE | (k->smep ? CR4_SMEP : 0) | (k->smap ? CR4_SMAP : 0) | (k->pke ? CR4_PKE : 0) |
+		 (c->cr4 & CR4_LA57);
+	c->pkru = k->pkru;
 	c->efer = EFER_LME | EFER_LMA | (k->nxe ? EFER_NXE : 0);
 	c->eflags = EFLAGS_ONE | (k->ac ? EFLAGS_AC : 0);
 	set_cpl(k->cpl);
@@ -52,14 +56,15 @@ static void check_one(unsigned shift, const u64 at[4], unsigned n, const struct 
 	struct model_case mc = {
 		.entries = n, .wp = k->wp, .smep = k->smep, .smap = k->smap, .nxe = k->nxe, .ac = k->ac,
 		.user = k->cpl == 3, .implicit = k->implicit, .access = (enum model_access)k->access,
+		.pke = k->pke, .pkru = k->pkru,
 	};
-	u64 before[4];
+	u64 before[5];
 	struct model_result want;
 	enum outcome got;
 
 	for (unsigned i = 0; i < n; i++) {
 		before[i] = mc.entry[i] = phys_get(at[i]);
-		mc.reserved[i] = PHYS_RESERVED | (i == 0 ? PTE_PS : 0);
+		mc.reserved[i] = PHYS_RESERVED | (i + 3 < n + (shift - 12) / 9 ? PTE_PS : 0);
 	}
 	if (shift > 12)
 		mc.reserved[n - 1] |= BITS(shift - 1, 13);
@@ -67,8 +72,8 @@ static void check_one(unsigned shift, const u64 at[4], unsigned n, const struct 
 	got = k->implicit ? try_system(k->access, LIN) : try_access(k->access, LIN, 8);
 	if (got != (want.fault ? FAULT : DONE) ||
 	    (want.fault && (env.event.error != want.error || env.event.cr2_or_dr6 != LIN)))
-		fail_msg("shift %u access %d cpl %u implicit %d wp %d smep %d smap %d nxe %d ac %d: got %d error %x, "
-			 "model %d error %x; upper %llx leaf %llx", shift, k->access, k->cpl, k->implicit, k->wp,
+		fail_msg("shift %u access %d cpl %u implicit %d pke %d pkru %x wp %d smep %d smap %d nxe %d ac %d: got %d error %x, "
+			 "model %d error %x; upper %llx leaf %llx", shift, k->access, k->cpl, k->implicit, k->pke, k->pkru, k->wp,
 			 k->smep, k->smap, k->nxe, k->ac, got, env.event.error, want.fault, want.error,
 			 (unsigned long long)before[n - 2], (unsigned long long)before[n - 1]);
 	for (unsigned i = 0; i < n; i++) {
@@ -88,8 +93,9 @@ static void all_modes(unsigned shift, const u64 at[4], unsigned n)
 	for (unsigned bits = 0; bits < 32; bits++)
 		for (unsigned w = 0; w < 4; w++)
 			for (enum mmu_access a = ACCESS_READ; a <= ACCESS_EXEC; a++) {
-				struct mode k = { bits & 1, bits & 2, bits & 4, bits & 8, bits & 16,
-						  who[w].cpl, who[w].implicit, a };
+				struct mode k = { .wp = bits & 1, .smep = bits & 2, .smap = bits & 4, .nxe = bits & 8,
+						  .ac = bits & 16, .cpl = who[w].cpl, .implicit = who[w].implicit,
+						  .access = a };
 
 				if (k.implicit && a == ACCESS_EXEC)
 					continue;
@@ -141,6 +147,111 @@ static void rights_1g(void **state)
 {
 	(void)state;
 	sweep(30, 0);
+}
+
+/* Protection keys: two keys, each with every setting of PKRU, on every leaf that can be present. */
+static void check_keys(unsigned shift, const u64 at[4], unsigned n, u64 leaf)
+{
+	static const struct { unsigned cpl; bool implicit; } who[] = { { 0, false }, { 3, false }, { 3, true } };
+
+	for (unsigned key = 0; key < 16; key += 5)
+		for (unsigned bits = 0; bits < 32; bits++)
+			for (unsigned w = 0; w < 3; w++)
+				for (enum mmu_access a = ACCESS_READ; a <= ACCESS_EXEC; a++) {
+					u32 rights = bits & 3, others = bits & 4 ? ~(3u << (2 * key)) : 0;
+					struct mode k = { .wp = bits & 8, .nxe = true, .pke = bits & 16,
+							  .pkru = rights << (2 * key) | others,
+							  .cpl = who[w].cpl, .implicit = who[w].implicit, .access = a };
+
+					if (k.implicit && a == ACCESS_EXEC)
+						continue;
+					phys_set(at[n - 1], leaf | (u64)key << PTE_PKEY_SHIFT);
+					apply_mode(&k);
+					check_one(shift, at, n, &k);
+				}
+}
+
+static void protection_keys(void **state)
+{
+	static const unsigned shifts[] = { 12, 21, 30 };
+	u64 at[4], leaf;
+
+	(void)state;
+	for (unsigned s = 0; s < 3; s++)
+		for (unsigned l = 0; l < 16; l++) {
+			unsigned n = entry_addresses(shifts[s], at);
+
+			if (!(flag_sets[l] & PTE_P))
+				continue;
+			env_reset();
+			map_guest(shifts[s], PTE_P | PTE_RW | PTE_US, 0);
+			leaf = phys_get(at[n - 1]) | flag_sets[l];
+			check_keys(shifts[s], at, n, leaf);
+		}
+}
+
+/* WRPKRU takes effect at once, whatever is cached. */
+static void keys_change(void **state)
+{
+	const u64 leaf = PTE_P | PTE_RW | PTE_US | 3ull << PTE_PKEY_SHIFT;
+
+	(void)state;
+	env_reset();
+	map_guest(12, PTE_P | PTE_RW | PTE_US, leaf);
+	env.c.cr4 |= CR4_PKE;
+	env.c.cr0 |= CR0_WP;
+	set_cpl(3);
+	for (unsigned i = 0; i < 3; i++) {
+		static const struct { u32 pkru; enum outcome read, write; } rows[] = {
+			{ 0, DONE, DONE }, { PKRU_WD(3), DONE, FAULT }, { PKRU_AD(3), FAULT, FAULT },
+			{ PKRU_AD(2) | PKRU_WD(4), DONE, DONE },
+		};
+
+		for (unsigned r = 0; r < 4; r++) {
+			env.c.pkru = rows[r].pkru;
+			mmu_update_mode(&env.c);
+			assert_int_equal(try_access(ACCESS_WRITE, LIN, 8), rows[r].write);
+			assert_int_equal(try_access(ACCESS_READ, LIN, 8), rows[r].read);
+			assert_int_equal(try_access(ACCESS_EXEC, LIN, 1), DONE);
+		}
+	}
+}
+
+/* 5-level paging: rights of the new entry, its reserved bits, and 57 bits of address. */
+static void five_levels(void **state)
+{
+	static const u64 at[5] = { PML5, PML4 + 8, PDPT, PD + 16, PT };
+	u64 base;
+
+	(void)state;
+	env_reset();
+	map_guest(12, PTE_P | PTE_RW | PTE_US, PTE_P | PTE_RW | PTE_US);
+	phys_set(PML5, PML4 | PTE_P | PTE_RW | PTE_US);
+	env.c.cr3 = PML5;
+	env.c.cr4 |= CR4_LA57;
+	mmu_update_mode(&env.c);
+	base = phys_get(PML5);
+	for (unsigned u = 0; u < 16; u++)
+		for (unsigned bad = 0; bad < 3; bad++) {
+			phys_set(PML5, (base & ~7ull) | flag_sets[u] | (bad == 1 ? PTE_PS : bad == 2 ? BIT64(47) : 0));
+			all_modes(12, at, 5);
+		}
+	phys_set(PML5, base);
+	phys_set(PML5 + 8 * 255, base);
+	phys_set(PML5 + 8 * 256, base);
+	mmu_flush_all(&env.c);
+	env.c.cr4 &= ~(u64)(CR4_SMEP | CR4_SMAP);
+	set_cpl(0);
+	assert_int_equal(try_access(ACCESS_READ, 255ull << 48 | LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_READ, ~0ull << 56 | LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_READ, 256ull << 48 | LIN, 8), FAULT);
+	assert_int_equal(env.event.vector, VEC_GP);
+	env.c.cr4 &= ~(u64)CR4_LA57;
+	env.c.cr3 = PML4;
+	mmu_flush_all(&env.c);
+	assert_int_equal(try_access(ACCESS_READ, LIN, 8), DONE);
+	assert_int_equal(try_access(ACCESS_READ, 255ull << 48 | LIN, 8), FAULT);
+	assert_int_equal(env.event.vector, VEC_GP);
 }
 
 /* Reserved bits inside the address of a large page. */
@@ -341,6 +452,9 @@ int main(void)
 		cmocka_unit_test(rights_4k_root),
 		cmocka_unit_test(rights_2m),
 		cmocka_unit_test(rights_1g),
+		cmocka_unit_test(protection_keys),
+		cmocka_unit_test(keys_change),
+		cmocka_unit_test(five_levels),
 		cmocka_unit_test(reserved_bits),
 		cmocka_unit_test(ept_rights),
 		cmocka_unit_test(ept_tables),

@@ -309,15 +309,15 @@ static void peeks(void **state)
 
 	(void)state;
 	start();
-	assert_true(mmu_peek(&env.m, PML4, 0, LIN + 5, &a, &pte));
+	assert_true(mmu_peek(&env.m, PML4, 4, 0, LIN + 5, &a, &pte));
 	assert_int_equal(a.v, DATA + 5);
 	assert_int_equal(pte, DATA | RW);
-	assert_false(mmu_peek(&env.m, PML4, 0, LIN + 2 * PAGE_SIZE, &a, &pte));
+	assert_false(mmu_peek(&env.m, PML4, 4, 0, LIN + 2 * PAGE_SIZE, &a, &pte));
 	map_ept(21, EPT_RWX, true);
-	assert_true(mmu_peek(&env.m, PML4, env.c.vmx.eptp, LIN + 5, &a, NULL));
+	assert_true(mmu_peek(&env.m, PML4, 4, env.c.vmx.eptp, LIN + 5, &a, NULL));
 	assert_int_equal(a.v, DATA + 5);
 	phys_set(EPD + 16, 0);
-	assert_false(mmu_peek(&env.m, PML4, env.c.vmx.eptp, LIN + 5, &a, NULL));
+	assert_false(mmu_peek(&env.m, PML4, 4, env.c.vmx.eptp, LIN + 5, &a, NULL));
 	assert_int_equal(phys_get(PT), DATA | RW);
 }
 

@@ -158,8 +158,8 @@ static void check_page(unsigned page)
 {
 	u64 lin = lin_of(page), value = 0;
 	hpa_t gpa = { 0 }, hpa = { 0 };
-	bool mapped = mmu_peek(&env.m, env.c.cr3, 0, lin, &gpa, NULL);
-	bool backed = mapped && mmu_peek(&env.m, env.c.cr3, env.c.vmx.eptp, lin, &hpa, NULL);
+	bool mapped = mmu_peek(&env.m, env.c.cr3, 4, 0, lin, &gpa, NULL);
+	bool backed = mapped && mmu_peek(&env.m, env.c.cr3, 4, env.c.vmx.eptp, lin, &hpa, NULL);
 	enum outcome want = backed ? DONE : mapped ? VIOLATION : FAULT, got;
 
 	got = rnd(3) ? try_access(ACCESS_READ, lin, 8) : try_system(ACCESS_READ, lin);
