@@ -125,6 +125,11 @@ static bool shadow_bitmaps(const struct cpu *c, unsigned arg)
 	       (page_valid(VMCS(c, VMREAD_BITMAP)) && page_valid(VMCS(c, VMWRITE_BITMAP)));
 }
 
+static bool tsc_multiplier(const struct cpu *c, unsigned arg)
+{
+	return !vmx_proc2(c, PROC2_TSC_SCALING) || VMCS(c, TSC_MULTIPLIER) != 0;
+}
+
 static bool timer_saved_only_if_active(const struct cpu *c, unsigned arg)
 {
 	return vmx_pin(c, PIN_PREEMPTION_TIMER) || !vmx_exit_ctl(c, VMEXIT_SAVE_PREEMPTION_TIMER);
@@ -245,6 +250,7 @@ static const struct vmx_rule control_rules[] = {
 	{ eptp_list, 0, "EPTP-list address" },
 	{ ve_information, 0, "virtualization-exception information address" },
 	{ shadow_bitmaps, 0, "VMREAD- and VMWRITE-bitmap addresses" },
+	{ tsc_multiplier, 0, "TSC multiplier is not 0" },
 	/* 27.2.1.2 VM-Exit Control Fields */
 	{ reserved_bits, VMX_KIND_VMEXIT, "VM-exit controls: reserved bits" },
 	{ timer_saved_only_if_active, 0, "saving the preemption timer needs the timer" },

@@ -76,6 +76,8 @@ static void controls(void)
 	vmwrite(VMCS_PML_ADDRESS, good);
 	with_control(VMCS_PROC2_CONTROLS, ept | PROC2_ENABLE_PML, VMCS_PML_ADDRESS, good + 8, BAD_CONTROL, "PML address not aligned");
 	with_control(VMCS_PROC2_CONTROLS, ept | PROC2_ENABLE_PML, VMCS_PML_ADDRESS, BEYOND, BAD_CONTROL, "PML address out of range");
+	vmwrite(VMCS_TSC_MULTIPLIER, 1);
+	with_control(VMCS_PROC2_CONTROLS, PROC2_TSC_SCALING, VMCS_TSC_MULTIPLIER, 0, BAD_CONTROL, "TSC multiplier 0");
 	heading("event injection fields");
 	TRY(injection_rules);
 	vmwrite(VMCS_ENTRY_INTR_ERROR, 0x10000);
