@@ -226,11 +226,6 @@ void vmx_inject(struct cpu *c)
 		c->nmi_blocked = false; /* delivery of an NMI blocked virtual ones only */
 }
 
-static u64 timer_tick(struct cpu *c)
-{
-	return cpu_rdtsc(c) >> VMX_TIMER_SHIFT;
-}
-
 static void timer_fired(void *arg, u64 now)
 {
 	struct cpu *c = arg;
@@ -246,27 +241,26 @@ void vmx_timer_bind(struct cpu *c)
 	c->vmx.timer.arg = c;
 }
 
+/* It counts when bit VMX_TIMER_SHIFT of the TSC changes; a write to the TSC meanwhile is no such change. */
 void vmx_timer_start(struct cpu *c)
 {
-	u64 tsc = cpu_rdtsc(c);
+	u64 tsc = cpu_rdtsc(c), end = (tsc >> VMX_TIMER_SHIFT) + VMCS(c, PREEMPTION_TIMER_VALUE);
 
 	c->vmx.timer_expired = false;
 	c->vmx.timer_on = vmx_pin(c, PIN_PREEMPTION_TIMER);
 	if (!c->vmx.timer_on)
 		return;
-	c->vmx.timer_end = timer_tick(c) + VMCS(c, PREEMPTION_TIMER_VALUE);
-	if (VMCS(c, PREEMPTION_TIMER_VALUE) == 0) {
+	if (VMCS(c, PREEMPTION_TIMER_VALUE) == 0)
 		c->vmx.timer_expired = true;
-		return;
-	}
-	timer_set(c->m, &c->vmx.timer, cpu_now(c) + (c->vmx.timer_end << VMX_TIMER_SHIFT) - tsc);
+	else
+		timer_set(c->m, &c->vmx.timer, cpu_now(c) + (end << VMX_TIMER_SHIFT) - tsc);
 }
 
 u32 vmx_timer_left(struct cpu *c)
 {
-	u64 now = timer_tick(c);
+	u64 now = cpu_now(c), when = c->vmx.timer.when;
 
-	return now >= c->vmx.timer_end ? 0 : (u32)(c->vmx.timer_end - now);
+	return now >= when ? 0 : (u32)((when - now + BITS(VMX_TIMER_SHIFT - 1, 0)) >> VMX_TIMER_SHIFT);
 }
 
 void vmx_timer_stop(struct cpu *c)

@@ -39,7 +39,6 @@ struct vmx_state {
 	u8 mtf;        /* monitor trap flag: enum vmx_mtf */
 	u64 iret_rip;
 	u64 pause_first, pause_last; /* PAUSE-loop exiting: TSC of the loop's first PAUSE and of the latest one */
-	u64 timer_end;       /* tick (TSC >> VMX_TIMER_SHIFT) at which the preemption timer reaches 0 */
 	struct timer timer;
 	const char *failed_rule; /* why the last VM entry failed: the rule's text, for dumps */
 	struct vmcs_cache *vmcs;

@@ -60,7 +60,6 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.pause_last", v->pause_last);
 	snap_var(s, "vmx.timer_on", v->timer_on);
 	snap_var(s, "vmx.timer_expired", v->timer_expired);
-	snap_var(s, "vmx.timer_end", v->timer_end);
 	timer_snap(c->m, s, "vmx.timer", &v->timer);
 	snap_bytes(s, "vmx.vmcs", v->vmcs, sizeof(*v->vmcs));
 }
