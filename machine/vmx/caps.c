@@ -81,7 +81,6 @@ static u64 controls(unsigned kind, u32 must)
 bool vmx_msr_read(struct cpu *c, u32 index, u64 *value)
 {
 	switch (index) {
-	case IA32_FEATURE_CONTROL: *value = c->feature_control; return true;
 	case IA32_VMX_BASIC: *value = basic(); return true;
 	case IA32_VMX_PINBASED_CTLS: *value = controls(VMX_KIND_PIN, PIN_DEFAULT1); return true;
 	case IA32_VMX_PROCBASED_CTLS: *value = controls(VMX_KIND_PROC, PROC_DEFAULT1); return true;
@@ -108,17 +107,6 @@ bool vmx_msr_read(struct cpu *c, u32 index, u64 *value)
 	case IA32_VMX_EPT_VPID_CAP: *value = vmx_ept_vpid_cap(); return true;
 	}
 	return false;
-}
-
-bool vmx_msr_write(struct cpu *c, u32 index, u64 value)
-{
-	/* SDM 4: IA32_FEATURE_CONTROL can be written until its lock bit is set; SMX is not there. */
-	if (index != IA32_FEATURE_CONTROL || (c->feature_control & FEATURE_CONTROL_LOCK))
-		return false;
-	if (value & ~(FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX))
-		return false;
-	c->feature_control = value;
-	return true;
 }
 
 /* SDM 3C "Restrictions on VMX Operation" (24.8): bits fixed in CR0 and CR4; not PE and PG of an unrestricted guest. */

@@ -34,6 +34,7 @@ unsigned vmx_msr_load(struct cpu *c, u64 addr, u32 count)
 			return i + 1;
 		if (!msr_write(c, index, vmx_phys_read(c, addr + VMX_MSR_ENTRY_VALUE, 8)))
 			return i + 1;
+		cpu_charge(c, COST_WRMSR);
 	}
 	return 0;
 }
@@ -47,6 +48,7 @@ unsigned vmx_msr_store(struct cpu *c, u64 addr, u32 count)
 		if (!entry_index(c, addr, &index) || forbidden(index, false) || !msr_read(c, index, &value))
 			return i + 1;
 		vmx_phys_write(c, addr + VMX_MSR_ENTRY_VALUE, 8, value);
+		cpu_charge(c, COST_RDMSR);
 	}
 	return 0;
 }

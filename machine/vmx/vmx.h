@@ -126,7 +126,6 @@ u8 vmx_take_virtual_interrupt(struct cpu *c);
 /* Instructions of the room itself. */
 bool vmx_lower(struct lower *l);
 bool vmx_msr_read(struct cpu *c, u32 index, u64 *value);  /* capability MSRs; false: not mine or #GP */
-bool vmx_msr_write(struct cpu *c, u32 index, u64 value);
 bool vmx_cr_allowed(const struct cpu *c, unsigned cr, u64 value); /* fixed bits in VMX operation; CR4.VMXE */
 void vmx_reset(struct cpu *c);
 /*

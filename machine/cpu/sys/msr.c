@@ -371,7 +371,7 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 		return write_tsc(c, value);
 	if (is_apic_msr(index))
 		return apic_msr_write(c->apic, index, value);
-	return is_vmx_msr(index) && vmx_msr_write(c, index, value);
+	return false; /* the VMX capability MSRs are read-only */
 }
 
 /*
