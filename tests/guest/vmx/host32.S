@@ -48,4 +48,16 @@ guest_to_long_mode:
 	vmcall
 	jmp guest_vmcall
 
+	.globl guest_jmp, guest_call, guest_iret, guest_int3, guest_gate
+guest_jmp:
+	ljmp $0x20, $0
+guest_call:
+	lcall $0x20, $0
+guest_iret:
+	iretl
+guest_int3:
+	int3
+guest_gate:
+	lcall $0x28, $0
+
 	.section .note.GNU-stack, "", @progbits

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A 32-bit host: the rules of VM entry that only it can break, and the VMX aborts, two of which only it can have. The
- * word on the command line says which abort (2, 6: SDM 3C "VMX Aborts" 28.7); without one the rules are tried.
+ * A 32-bit host: the rules of VM entry that only it can break, task switches of a 32-bit guest, and the VMX aborts, two
+ * of which only it can have. The word on the command line says which abort (SDM 3C "VMX Aborts" 28.7); without one all
+ * the rest is tried.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,8 @@
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
 #define SEL_TSS  0x18
+#define SEL_TASK 0x20 /* another TSS */
+#define SEL_GATE 0x28 /* a task gate to it */
 #define PAGE __attribute__((aligned(4096)))
 
 struct __attribute__((packed)) table_pointer {
@@ -22,12 +25,14 @@ struct __attribute__((packed)) table_pointer {
 	uint32_t base;
 };
 
-extern char guest_vmcall[], guest_to_long_mode[];
+extern char guest_vmcall[], guest_to_long_mode[], guest_jmp[], guest_call[], guest_iret[], guest_int3[], guest_gate[];
 void setup(uint32_t multiboot);
 int main(void);
 extern struct table_pointer gdtr;
 
-static uint64_t gdt[4] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x0000890000000067 };
+static uint64_t gdt[6] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x0000890000000067, 0x0000890000000067,
+			   0x0000850000000000 | (uint64_t)SEL_TASK << 16 };
+static uint64_t idt[32];
 struct table_pointer gdtr = { sizeof(gdt) - 1, 0 };
 static uint8_t tss[104];
 static uint64_t pdpt[4] PAGE, bad_pdpt[4] PAGE, pd[4 * 512] PAGE, pml4[512] PAGE, pdpt64[512] PAGE, ept_pml4[512] PAGE, ept_pdpt[512] PAGE;
@@ -198,6 +203,11 @@ static void fill_guest(void)
 		guest_segment(n, n == 1 ? SEL_CODE : SEL_DATA, 0xffffffff, n == 1 ? 0xc09b : 0xc093);
 	guest_segment(6, 0, 0, VMX_AR_UNUSABLE);
 	guest_segment(7, SEL_TSS, 0x67, 0x8b);
+	vmwrite(VMCS_GUEST_TR_BASE, (uint32_t)tss);
+	vmwrite(VMCS_GUEST_GDTR_BASE, (uint32_t)gdt);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, sizeof(gdt) - 1);
+	vmwrite(VMCS_GUEST_IDTR_BASE, (uint32_t)idt);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, sizeof(idt) - 1);
 	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_NE | CR0_PG);
 	vmwrite(VMCS_GUEST_CR3, (uint32_t)pdpt);
 	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
@@ -251,6 +261,36 @@ static void rules(void)
 	rule(VMCS_HOST_SS_SELECTOR, SEL_DATA, "host SS null outside IA-32e mode");
 }
 
+/* --- task switches: SDM 3C 26.2, "Exit Qualification for Task Switches" (table 28-2) --- */
+
+static void task_switch(const char *guest, uint32_t source, uint32_t length, const char *name)
+{
+	vmwrite(VMCS_GUEST_RIP, (uint32_t)guest);
+	check(launch() == 0 && vmread(VMCS_EXIT_REASON) == EXIT_TASK_SWITCH, name);
+	check(vmread(VMCS_EXIT_QUALIFICATION) == (SEL_TASK | source << QUAL_TASK_SOURCE_SHIFT), name);
+	check(vmread(VMCS_EXIT_INSTRUCTION_LENGTH) == length && vmread(VMCS_GUEST_RIP) == (uint32_t)guest, name);
+}
+
+static void task_switches(void)
+{
+	const uint32_t bp = INTR_INFO_VALID | INTR_TYPE_SW_EXCEPTION << INTR_INFO_TYPE_SHIFT | VEC_BP;
+
+	*(uint16_t *)tss = SEL_TASK; /* previous task link */
+	idt[VEC_BP] = gdt[SEL_GATE / 8];
+	task_switch(guest_jmp, QUAL_TASK_JMP, 7, "JMP to a TSS");
+	task_switch(guest_call, QUAL_TASK_CALL, 7, "CALL to a TSS");
+	task_switch(guest_gate, QUAL_TASK_CALL, 7, "CALL to a task gate");
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE | EFLAGS_NT);
+	gdt[SEL_TASK / 8] |= 0x0000020000000000; /* busy */
+	task_switch(guest_iret, QUAL_TASK_IRET, 1, "IRET with NT");
+	gdt[SEL_TASK / 8] &= ~0x0000020000000000ull;
+	vmwrite(VMCS_GUEST_RFLAGS, EFLAGS_ONE);
+	check(!(vmread(VMCS_IDT_VECTORING_INFO) & INTR_INFO_VALID), "no event is being delivered");
+	task_switch(guest_int3, QUAL_TASK_GATE, 1, "INT3 through a task gate");
+	check(vmread(VMCS_IDT_VECTORING_INFO) == bp, "INT3 is being delivered");
+	vmwrite(VMCS_GUEST_RIP, (uint32_t)guest_vmcall);
+}
+
 /* --- aborts: the exit that follows does not come back --- */
 
 static void paging_off_and_ept(void)
@@ -288,10 +328,12 @@ int main(void)
 {
 	check(start(), "VMXON");
 	fill_vmcs();
-	if (which)
+	if (which) {
 		abort_by(which);
-	else
+	} else {
 		rules();
+		task_switches();
+	}
 	say(failed ? "FAILED\n" : "PASSED\n");
 	return failed != 0;
 }
