@@ -185,14 +185,14 @@ static void device_write(struct cpu *c, const struct part *p, const u8 *from)
 }
 
 /*
- * Nothing is read or written yet: accesses to the APIC-access page that are not virtualized exit here. One across a
- * page's end is never virtualized.
+ * Nothing is read or written yet: accesses to the APIC-access page that are not virtualized exit here. There are no
+ * registers at either end of the page, so one part of an access never is.
  */
 static void check_apic_page(struct cpu *c, const struct op *o, const struct part *p, unsigned parts, bool write)
 {
 	for (unsigned i = 0; i < parts; i++)
 		if (!p[i].host && vmx_on_apic_page(c, p[i].hpa.v))
-			vmx_apic_check(c, o, p[i].hpa.v, parts > 1 ? (unsigned)PAGE_SIZE : p[i].n, write);
+			vmx_apic_check(c, o, p[i].hpa.v, p[i].n, write);
 }
 
 static void read_part(struct cpu *c, const struct part *p, u8 *to)

@@ -91,8 +91,7 @@ void vmx_pml_log(struct cpu *c, const struct op *o, gpa_t gpa);
 
 /*
  * APIC virtualization: virt_apic.c, virt_apic_access.c. For the mmu: an address on the APIC-access page is accessed.
- * check returns if the access, of n bytes, is virtualized, and exits else; read and write then do it. An access that
- * is only partly on the page counts with n above 4.
+ * check returns if the access, of n bytes, is virtualized, and exits else; read and write then do it.
  */
 static inline bool vmx_on_apic_page(const struct cpu *c, u64 hpa)
 {

@@ -384,6 +384,19 @@ static void posted_interrupts(void)
 	apic_write(LAPIC_EOI, 0);
 }
 
+/* With the control 0 the notification is an interrupt as any other. */
+static void not_posted(void)
+{
+	heading("posted interrupts switched off");
+	control_clear(VMCS_PIN_CONTROLS, PIN_POSTED_INTERRUPTS);
+	begin(g_nops, IF_ON);
+	post(0x35);
+	apic_send(DELIVERY_FIXED | ICR_TO_SELF | NOTIFICATION);
+	expect_reason("it exits", EXIT_EXTERNAL_INTERRUPT);
+	check(posted[1] && posted[8] == 0xff, "it exits", "the descriptor changed");
+	apic_write(LAPIC_EOI, 0);
+}
+
 static void timer(unsigned cycles)
 {
 	apic_write(LAPIC_TIMER_DIVIDE, 0xb);
@@ -431,5 +444,6 @@ int main(void)
 	self_ipi_by_msr();
 	posted_interrupts();
 	posted_in_hlt();
+	not_posted();
 	return (int)failures();
 }
