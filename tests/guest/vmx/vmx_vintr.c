@@ -434,6 +434,8 @@ int main(void)
 		return (int)failures();
 	apic_write(LAPIC_SVR, SVR_ENABLE | 0xff);
 	apic_write(LAPIC_TPR, 0);
+	outb(0x21, 0xff); /* firmware may have left the 8259's timer on */
+	outb(0xa1, 0xff);
 	at_entry();
 	when_open();
 	in_hlt();
@@ -442,6 +444,8 @@ int main(void)
 	eoi();
 	self_ipi();
 	self_ipi_by_msr();
+	if (!control_allowed(VMCS_PIN_CONTROLS, PIN_POSTED_INTERRUPTS))
+		return (int)failures();
 	posted_interrupts();
 	posted_in_hlt();
 	not_posted();
