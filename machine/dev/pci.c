@@ -44,6 +44,8 @@ static u64 ecam_read(void *dev, struct cpu *cpu, u64 offset, unsigned size)
 
 	if (!f)
 		return ~0ull;
+	if (size == 8) /* configuration space knows no more than four bytes at a time */
+		return ecam_read(dev, cpu, offset, 4) | ecam_read(dev, cpu, offset + 4, 4) << 32;
 	return reg < PCI_CONFIG_SIZE ? pci_config_read(f, cpu, reg, size) : 0; /* no extended capabilities */
 }
 
@@ -52,8 +54,12 @@ static void ecam_write(void *dev, struct cpu *cpu, u64 offset, unsigned size, u6
 	struct pci_function *f = ecam_function(dev, offset);
 	unsigned reg = offset & 0xfff;
 
-	if (f && reg < PCI_CONFIG_SIZE)
+	if (size == 8) {
+		ecam_write(dev, cpu, offset, 4, (u32)value);
+		ecam_write(dev, cpu, offset + 4, 4, value >> 32);
+	} else if (f && reg < PCI_CONFIG_SIZE) {
 		pci_config_write(f, cpu, reg, size, (u32)value);
+	}
 }
 
 /* Bit 2 rising resets the processor, "hard" or not. */

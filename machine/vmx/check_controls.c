@@ -204,7 +204,8 @@ static bool inject_vector_fits(const struct cpu *c, unsigned arg)
 static bool inject_error_fits(const struct cpu *c, unsigned arg)
 {
 	bool real = vmx_proc2(c, PROC2_UNRESTRICTED_GUEST) && !(VMCS(c, GUEST_CR0) & CR0_PE);
-	bool has = inject_type(c) == INTR_TYPE_HW_EXCEPTION && (WITH_ERROR_CODE >> inject_vector(c) & 1);
+	bool has = inject_type(c) == INTR_TYPE_HW_EXCEPTION && inject_vector(c) < 32 &&
+		   (WITH_ERROR_CODE >> inject_vector(c) & 1);
 
 	return !injects(c) || injects_error(c) == (has && !real);
 }
