@@ -165,18 +165,86 @@ static void touch(void)
 	munmap(p, 64u << 20);
 }
 
+/* --- what grows: a number of something, the work in all the same --- */
+
+static unsigned amount = 16;
+
+/* Four million calls of `amount` different functions of 64 bytes. */
+static void code(void)
+{
+	static const unsigned char f[] = { 0x8d, 0x47, 0x01, 0x31, 0xf8, 0x8d, 0x04, 0x07, 0xc3 }; /* lea, xor, lea, ret */
+	unsigned char *p = mmap(NULL, amount * 64ul, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int v = 0;
+
+	if (p == MAP_FAILED) {
+		perror("mbench: mmap");
+		exit(3);
+	}
+	for (unsigned i = 0; i < amount; i++)
+		memcpy(p + i * 64ul, f, sizeof(f));
+	for (unsigned n = 0; n < 4000000;)
+		for (unsigned i = 0; i < amount && n < 4000000; i++, n++)
+			v = ((int (*)(int))(p + i * 64ul))(v);
+	sink += (unsigned)v;
+}
+
+static void member(int from, int to)
+{
+	char token;
+
+	while (read(from, &token, 1) == 1 && write(to, &token, 1) == 1)
+		;
+	_exit(0);
+}
+
+/* A token goes 20,000 steps around a ring of `amount` processes. */
+static void ring(void)
+{
+	int first[2], in[2], out[2];
+	pid_t *pid = calloc(amount, sizeof(*pid));
+	char token = 0;
+
+	if (!pid || pipe(first) != 0)
+		exit(3);
+	in[0] = first[0];
+	for (unsigned i = 0; i < amount; i++) {
+		if (pipe(out) != 0)
+			exit(3);
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			close(out[0]);
+			close(first[1]);
+			member(in[0], out[1]);
+		}
+		close(in[0]);
+		close(out[1]);
+		in[0] = out[0];
+	}
+	for (unsigned n = 0; n < 20000; n += amount)
+		if (write(first[1], &token, 1) != 1 || read(in[0], &token, 1) != 1)
+			exit(3);
+	close(first[1]);
+	for (unsigned i = 0; i < amount; i++)
+		waitpid(pid[i], NULL, 0);
+	free(pid);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
+	int asked; /* only by its name */
 } works[] = {
-	{ "integer", integer_mix }, { "sha256", sha256 }, { "memcpy", copy }, { "chase", chase }, { "getppid", getppids },
-	{ "forkwait", forks },      { "touch", touch },
+	{ "integer", integer_mix, 0 }, { "sha256", sha256, 0 }, { "memcpy", copy, 0 }, { "chase", chase, 0 },
+	{ "getppid", getppids, 0 },    { "forkwait", forks, 0 }, { "touch", touch, 0 }, { "code", code, 1 },
+	{ "ring", ring, 1 },
 };
 
 int main(int argc, char **argv)
 {
+	if (argc > 2)
+		amount = (unsigned)atoi(argv[2]);
 	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], works[i].name))
+		if (argc > 1 ? strcmp(argv[1], works[i].name) != 0 : works[i].asked)
 			continue;
 		printf("BEGIN %s\n", works[i].name);
 		fflush(stdout);
