@@ -25,7 +25,7 @@ enum option_id {
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
 	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
 	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
-	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_HELP, OPT_VERSION,
+	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_ENGINE, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -61,6 +61,7 @@ static const struct option options[] = {
 	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "dump-on-exit", no_argument, NULL, OPT_DUMP_ON_EXIT },
 	{ "irq-ports", no_argument, NULL, OPT_IRQ_PORTS },
+	{ "engine", required_argument, NULL, OPT_ENGINE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -109,6 +110,8 @@ static const char usage[] =
 "  --digest-every N    also at the run loop's first boundary after each multiple of N cycles (suffixes K, M, G: of 1000)\n"
 "  --digest-exact      stop at the cycle itself (one CPU); compare only with runs that do the same\n"
 "  --digest-memory     RAM at each of these points too\n"
+"  --engine NAME       interpret, or translate to host code (x86-64 hosts): the same run, faster (interpret, or what\n"
+"                      the environment variable OOH_ENGINE says)\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -249,6 +252,28 @@ static int set_net(struct machine_config *cfg, const char *arg)
 	return -1;
 }
 
+static enum engine parse_engine(const char *arg)
+{
+	if (arg && strcmp(arg, "interpret") == 0)
+		return ENGINE_INTERPRET;
+	return arg && strcmp(arg, "translate") == 0 ? ENGINE_TRANSLATE : ENGINE_UNSAID;
+}
+
+static int set_engine(struct machine_config *cfg, const char *arg)
+{
+	cfg->engine = parse_engine(arg);
+	return cfg->engine == ENGINE_UNSAID ? fail("--engine %s: not interpret or translate", arg) : -1;
+}
+
+bool config_translates(const struct machine_config *cfg)
+{
+	enum engine e = cfg ? cfg->engine : ENGINE_UNSAID;
+
+	if (e == ENGINE_UNSAID)
+		e = parse_engine(getenv("OOH_ENGINE"));
+	return e == ENGINE_TRANSLATE && !(cfg && cfg->gdb);
+}
+
 static int set_option(struct machine_config *cfg, int id, const char *arg)
 {
 	switch ((enum option_id)id) {
@@ -284,6 +309,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_GDB_WAIT: cfg->gdb_wait = true; return -1;
 	case OPT_DUMP_ON_EXIT: cfg->dump_on_exit = true; return -1;
 	case OPT_IRQ_PORTS: cfg->irq_ports = true; return -1;
+	case OPT_ENGINE: return set_engine(cfg, arg);
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
 	}

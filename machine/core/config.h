@@ -8,6 +8,9 @@
 #define MACHINE_SERIALS 2
 #define MACHINE_DISKS 4
 
+/* ENGINE_UNSAID: as the environment's OOH_ENGINE says, else interpreted. */
+enum engine { ENGINE_UNSAID, ENGINE_INTERPRET, ENGINE_TRANSLATE };
+
 struct machine_config {
 	/* bzImage, vmlinux (ELF64) or Multiboot-1 image; initrd is the module of the latter */
 	const char *kernel, *initrd, *append;
@@ -39,10 +42,14 @@ struct machine_config {
 	bool gdb_wait;          /* do nothing before it has */
 	bool irq_ports;         /* I/O ports that set interrupt lines */
 	bool dump_on_exit;      /* print CPUs and current VMCSs at the end */
+	enum engine engine;     /* how instructions run; the meaning is the same */
 	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };
 
 /* Parses argv; prints usage or one line of error and returns the exit status to end with, or -1 to go on. */
 int config_parse(int argc, char **argv, struct machine_config *cfg);
+
+/* Is code to be translated? A debugger changes decoded code, so with one it is not. NULL: no configuration. */
+bool config_translates(const struct machine_config *cfg);
 
 #endif

@@ -30,6 +30,11 @@ struct block {
 	u8 key;
 	bool temporary;        /* not in any table: crosses a page or is not in RAM */
 	bool dead;             /* its bytes have been written: out of all tables */
+	/* Of machines with a translator: machine/jit. */
+	u32 heat;              /* how often it was interpreted */
+	op_fn *first;          /* the handler of ops[0] */
+	const u8 *entry;       /* host code that goes on with this block, charged for by itself */
+	struct translation *translation;
 	struct op ops[];
 };
 
@@ -119,6 +124,8 @@ void block_mode(struct cpu *c);
  * instruction needs more bytes than there are.
  */
 bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail);
+/* The same with one handler an instruction, whatever the debugger wants. */
+bool decode_plain(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail);
 /* Formats the instruction for traces. */
 void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, char *out, size_t size);
 
@@ -128,5 +135,7 @@ struct code_cache *code_cache_new(struct machine *m);
  * To be called between blocks, or in a handler that uses nothing of its op afterwards but fn.
  */
 void code_decode_again(struct machine *m, unsigned off);
+/* Drops all translations, and nothing that virtual time depends on. Between blocks only. */
+void code_translate_anew(struct cpu *c);
 
 #endif

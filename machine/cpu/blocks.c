@@ -10,6 +10,7 @@
 
 #include "arch/x86.h"
 #include "machine/cpu/block.h"
+#include "machine/jit/jit.h"
 
 #define HASH_BITS 17
 #define ARENA_SIZE (160ull << 20)
@@ -72,9 +73,11 @@ static struct block *arena_top(struct cpu *c)
 	return (struct block *)(cc->arena + cc->used);
 }
 
-static void arena_keep(struct code_cache *cc, const struct block *b)
+static void arena_keep(struct cpu *c, struct block *b)
 {
-	cc->used += block_size(b->insns + 1u);
+	c->code->used += block_size(b->insns + 1u);
+	if (c->jit)
+		jit_watch(c->jit, b);
 }
 
 static struct block **hash_slot(struct code_cache *cc, u64 hpa, u8 key)
@@ -123,6 +126,8 @@ void code_flush_all(struct cpu *c)
 		bus->frame_flags[f] &= (u8)~FRAME_CODE;
 	}
 	cc->used = 0;
+	if (c->jit)
+		jit_clear(c->jit);
 	for (unsigned i = 0; i < c->m->ncpus; i++)
 		if (c->m->cpu[i])
 			forget_jumps(c->m->cpu[i]);
@@ -194,6 +199,7 @@ static void frame_rebuild(struct code_frame *f, unsigned off, unsigned n)
 	for (struct block *b = f->blocks; b; b = next) {
 		next = b->frame_next;
 		b->link[0] = b->link[1] = NULL;
+		jit_unlink(b);
 		if (block_overlaps(b, off, n))
 			continue;
 		b->frame_next = keep;
@@ -272,6 +278,19 @@ void code_decode_again(struct machine *m, unsigned off)
 	}
 }
 
+void code_translate_anew(struct cpu *c)
+{
+	struct machine *m = c->m;
+	struct code_cache *cc = c->code;
+
+	for (u64 f = 0; f < m->bus.ram_size >> PAGE_SHIFT; f++)
+		for (struct block *b = cc->frames[f].blocks; b; b = b->frame_next) {
+			decode_again(m->cpu[0], b, bus_ram(&m->bus, (hpa_t){ b->hpa }), PAGE_SIZE - (b->hpa & PAGE_OFFSET_MASK));
+			jit_watch(c->jit, b);
+		}
+	jit_clear(c->jit);
+}
+
 static u64 fetch_lin(const struct cpu *c)
 {
 	u64 lin = c->code_base + c->rip;
@@ -323,7 +342,7 @@ static struct block *find_crossing(struct cpu *c, u64 lin, hpa_t hpa, u8 key)
 	block_init(b, hpa.v, key | KEY_SINGLE);
 	b->temporary = true;
 	decode_block(c, b, bytes, MAX_BYTES);
-	arena_keep(cc, b);
+	arena_keep(c, b);
 	x->hpa = hpa.v;
 	x->key = key;
 	memcpy(x->bytes, bytes, MAX_BYTES);
@@ -342,7 +361,7 @@ static struct block *new_block(struct cpu *c, u64 lin, hpa_t hpa, u8 key)
 	block_init(b, hpa.v, key);
 	if (!decode_block(c, b, host, PAGE_SIZE - (hpa.v & PAGE_OFFSET_MASK)))
 		return find_crossing(c, lin, hpa, key & ~KEY_SINGLE);
-	arena_keep(c->code, b);
+	arena_keep(c, b);
 	slot = hash_slot(c->code, hpa.v, key);
 	b->hash_next = *slot;
 	*slot = b;

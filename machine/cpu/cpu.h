@@ -72,21 +72,22 @@ struct apic;
 struct cpu {
 	/* Hot: registers, flags, budget, TLB. */
 	u64 gpr[REG_COUNT]; /* [REG_ZERO] is 0, [REG_BLOCK] the running block's RIP */
-	u64 rip;            /* exact at block boundaries and after cpu_sync() */
 	u64 cc_res, cc_src, cc_src2; /* lazily kept status flags: see flags.h */
 	u32 cc_op;
-	u32 ctx;            /* low 12 bits of every valid TLB tag now */
-	u64 eflags;         /* all flags but the lazily kept OSZAPC */
+	u32 pending;        /* PEND_* */
+	u32 ctx, ctx_zero;  /* low 12 bits of every valid TLB tag now; 0 */
 	s64 budget;         /* cycles left before deadline, already reduced by the whole running block */
-	u64 deadline;       /* cycle of the next timer event */
-	u64 unspent;        /* cycles of the running block that are not executed yet (set by cpu_sync) */
 	struct tlb_fast *tlb; /* tlb_of[mode] */
 	struct block *block;
 	struct jump_entry *jumps; /* RIP to block: see block.h */
 	u64 jump_tag;       /* generation and mode that a valid jump entry has */
 	u64 *insns;         /* &m->stat[STAT_INSNS] */
+	u64 page_rip;       /* in translated code: RIP of the running block's page */
+	u64 rip;            /* exact at block boundaries and after cpu_sync() */
+	u64 eflags;         /* all flags but the lazily kept OSZAPC */
+	u64 deadline;       /* cycle of the next timer event */
+	u64 unspent;        /* cycles of the running block that are not executed yet (set by cpu_sync) */
 	u64 code_base;      /* CS.base as instruction fetch uses it: 0 in 64-bit mode */
-	u32 pending;        /* PEND_* */
 	u8 cpl, mmu_mode;
 	u8 code_size;       /* 16, 32, 64: CS.D, CS.L and EFER.LMA */
 	u8 inhibit;         /* instructions left in an interrupt shadow (1 after STI, MOV SS, POP SS); see INHIBIT_* */
@@ -118,6 +119,9 @@ struct cpu {
 	struct mmu_state *mmu;
 	struct tlb_fast *tlb_of[MMU_MODES];
 	struct code_cache *code; /* decoded blocks: cpu room */
+	struct jit *jit;    /* translations; NULL: this machine interprets */
+	struct block *jit_target; /* of an indirect branch on its way through a look-up */
+	u64 jit_rip;
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */
 	/* valid while an event is being delivered (double faults, IDT-vectoring information) */

@@ -256,18 +256,15 @@ static void lower_bad(struct op *o, ZyanStatus status)
 		stop_at(o, op_undefined);
 }
 
-static void end_block(const struct machine *m, struct block *b, unsigned n)
+static void end_block(struct block *b, unsigned n)
 {
 	struct op *last = &b->ops[n - 1], *o = &b->ops[n];
 
 	b->insns = (u16)n;
 	b->len = last->off + last->len;
 	b->cycles = last->cyc + last->cost;
-	if (last->flags & OP_END) {
-		if (n > 1 && (b->key & 3) == KEY_SIZE64 && !debug_breaks_at(m, b->hpa + last->off))
-			fuse_branch(last - 1);
+	if (last->flags & OP_END)
 		return;
-	}
 	memset(o, 0, sizeof(*o));
 	o->fn = op_block_end;
 	o->off = b->len;
@@ -275,7 +272,7 @@ static void end_block(const struct machine *m, struct block *b, unsigned n)
 	o->base = o->index = REG_ZERO;
 }
 
-bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail)
+bool decode_plain(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail)
 {
 	const ZydisDecoder *d = get_decoder(b->key);
 	unsigned max = b->key & KEY_SINGLE ? 1 : BLOCK_MAX_OPS, n = 0, off = 0, cyc = 0;
@@ -304,10 +301,23 @@ bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avai
 			break;
 	}
 	if (n)
-		end_block(c->m, b, n);
-	if (n && unlikely(c->m->debug))
-		debug_decoded(c, b);
+		end_block(b, n);
 	return n > 0;
+}
+
+bool decode_block(struct cpu *c, struct block *b, const u8 *bytes, unsigned avail)
+{
+	struct op *last;
+
+	if (!decode_plain(c, b, bytes, avail))
+		return false;
+	last = &b->ops[b->insns - 1];
+	if ((last->flags & OP_END) && b->insns > 1 && (b->key & 3) == KEY_SIZE64 &&
+	    !debug_breaks_at(c->m, b->hpa + last->off))
+		fuse_branch(last - 1);
+	if (unlikely(c->m->debug))
+		debug_decoded(c, b);
+	return true;
 }
 
 void decode_format(const struct cpu *c, const u8 *bytes, unsigned n, u64 rip, char *out, size_t size)

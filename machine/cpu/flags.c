@@ -2,6 +2,12 @@
 /* The less frequent questions to the lazily kept status flags. */
 #include "machine/cpu/flags.h"
 
+/* CC_HOST as in EFLAGS. */
+static u32 host_flags(const struct cpu *c)
+{
+	return ((u32)(c->cc_src >> 8) & CC_ALL & 0xff) | (u32)(c->cc_src & 1) << 11;
+}
+
 bool cc_carry_slow(const struct cpu *c)
 {
 	u64 a = c->cc_src, b = c->cc_src2, r = c->cc_res;
@@ -17,6 +23,8 @@ bool cc_carry_slow(const struct cpu *c)
 		return ((a & b) | ((a | b) & ~r)) >> 63;
 	case CC_LOGIC:
 		return false;
+	case CC_HOST:
+		return host_flags(c) & CC_CF;
 	case CC_EXPLICIT:
 	case CC_RES:
 	case CC_INC:
@@ -43,6 +51,8 @@ bool cc_overflow(const struct cpu *c)
 		return (b & ~r) >> 63;
 	case CC_LOGIC:
 		return false;
+	case CC_HOST:
+		return host_flags(c) & CC_OF;
 	case CC_EXPLICIT:
 	case CC_RES:
 		break;
@@ -63,6 +73,7 @@ static bool cc_adjust(const struct cpu *c)
 		return (c->cc_src2 ^ c->cc_res) & CC_AF;
 	case CC_LOGIC:
 		return false;
+	case CC_HOST:
 	case CC_EXPLICIT:
 	case CC_RES:
 		break;
@@ -74,6 +85,8 @@ u32 cc_all(const struct cpu *c)
 {
 	if (c->cc_op == CC_EXPLICIT)
 		return (u32)c->cc_src;
+	if (c->cc_op == CC_HOST)
+		return host_flags(c);
 	return (cc_cf(c) ? CC_CF : 0) | (cc_pf(c) ? CC_PF : 0) | (cc_adjust(c) ? CC_AF : 0) | (cc_zf(c) ? CC_ZF : 0) |
 	       (cc_sf(c) ? CC_SF : 0) | (cc_overflow(c) ? CC_OF : 0);
 }
@@ -82,6 +95,8 @@ void cc_replace(struct cpu *c, u32 mask, u32 values)
 {
 	u32 keep = 0;
 
+	if (c->cc_op == CC_HOST)
+		cc_set_all(c, host_flags(c));
 	if (c->cc_op <= CC_RES) {
 		c->cc_src = (c->cc_src & ~(u64)mask) | values;
 		return;

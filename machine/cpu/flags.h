@@ -12,6 +12,7 @@
 
 enum cc_op {
 	CC_EXPLICIT, /* all six in cc_src, as in EFLAGS */
+	CC_HOST,     /* all six in cc_src's low word, as translated code has them: LAHF's byte above SETO's */
 	CC_RES,      /* SF, ZF, PF of cc_res; CF, AF, OF in cc_src as in EFLAGS */
 	CC_LOGIC,    /* SF, ZF, PF of cc_res; the others 0 */
 	CC_SUB,      /* cc_res = cc_src - cc_src2 */
@@ -81,12 +82,12 @@ static inline bool cc_cf(const struct cpu *c)
 
 static inline bool cc_zf(const struct cpu *c)
 {
-	return likely(c->cc_op != CC_EXPLICIT) ? c->cc_res == 0 : c->cc_src & CC_ZF;
+	return likely(c->cc_op > CC_HOST) ? c->cc_res == 0 : cc_all(c) & CC_ZF;
 }
 
 static inline bool cc_sf(const struct cpu *c)
 {
-	return likely(c->cc_op != CC_EXPLICIT) ? c->cc_res >> 63 : c->cc_src & CC_SF;
+	return likely(c->cc_op > CC_HOST) ? c->cc_res >> 63 : (cc_all(c) & CC_SF) != 0;
 }
 
 static inline bool cc_parity(u64 res)
@@ -96,7 +97,7 @@ static inline bool cc_parity(u64 res)
 
 static inline bool cc_pf(const struct cpu *c)
 {
-	return likely(c->cc_op != CC_EXPLICIT) ? cc_parity(c->cc_res) : c->cc_src & CC_PF;
+	return likely(c->cc_op > CC_HOST) ? cc_parity(c->cc_res) : cc_all(c) & CC_PF;
 }
 
 static inline bool cc_below_equal(const struct cpu *c)

@@ -15,6 +15,7 @@
 #include "machine/cpu/trace.h"
 #include "machine/dev/apic.h"
 #include "machine/dev/dev.h"
+#include "machine/jit/jit.h"
 #include "machine/vmx/vmx.h"
 
 struct cpu *cpu_new(struct machine *m, unsigned id)
@@ -31,6 +32,10 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 	c->jump_tag = JUMP_GENERATION;
 	c->jumps = calloc(1u << JUMP_BITS, sizeof(*c->jumps));
 	c->code = code_cache_new(m);
+	if (m->cpu[0])
+		c->jit = m->cpu[0]->jit;
+	else if (config_translates(m->cfg))
+		c->jit = jit_new();
 	if (!c->jumps || !c->code) {
 		free(c->jumps);
 		free(c);
@@ -355,6 +360,8 @@ void cpu_run(struct cpu *c)
 
 	if (how)
 		after_unwind(c, (enum unwind)how);
+	if (unlikely(jit_full(c->jit)))
+		code_translate_anew(c);
 	while (c->budget > 0 && !(c->pending & PEND_STOP) && !c->m->stop)
 		step(c);
 	c->pending &= ~PEND_STOP;

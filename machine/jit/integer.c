@@ -1,0 +1,780 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Integer instructions. What is not here, or refused by `can`, runs by its handler. */
+#include "machine/cpu/alu.h"
+#include "machine/jit/state.h"
+
+static const struct lazy no_lazy = { .kind = LAZY_NONE };
+
+static bool is_mem(const struct tr *t, unsigned i)
+{
+	return t->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
+}
+
+static bool is_imm(const struct tr *t, unsigned i)
+{
+	return t->ops[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
+/* Number of a general register operand as the handlers have it; 8-bit ones are byte offsets there. */
+static unsigned number(unsigned r, unsigned size)
+{
+	return size == 1 ? r >> 3 : r;
+}
+
+static bool high_byte(unsigned r, unsigned size)
+{
+	return size == 1 && (r & 1);
+}
+
+/* The host register that holds guest register g: its home, or `scratch` loaded with it. */
+static unsigned in_register(struct tr *t, unsigned g, unsigned scratch)
+{
+	if (jit_home[g] >= 0)
+		return (unsigned)jit_home[g];
+	x_load(&t->a, 8, scratch, guest_mem(g));
+	return scratch;
+}
+
+/* Where an op of this size may put its result for g: its home; memory if no upper half is to be cleared; or T0. */
+static struct rm target(unsigned g, unsigned size)
+{
+	return jit_home[g] < 0 && size == 4 ? rm_reg(T0) : guest(g);
+}
+
+static void target_load(struct tr *t, unsigned g, struct rm to)
+{
+	if (to.reg == T0)
+		x_load(&t->a, 4, T0, guest_mem(g));
+}
+
+static void target_keep(struct tr *t, unsigned g, struct rm to)
+{
+	if (to.reg == T0)
+		x_store(&t->a, 8, guest_mem(g), T0);
+}
+
+static bool can_memory(const struct tr *t)
+{
+	return !(t->o->flags & OP_MEM) || mem_supported(t);
+}
+
+/* Two operands: no high bytes, whichever of them are registers. */
+static bool can_two(const struct tr *t)
+{
+	const struct op *o = t->o;
+
+	if (!is_mem(t, 0) && high_byte(o->dst, o->size))
+		return false;
+	if (!is_mem(t, 1) && !is_imm(t, 1) && high_byte(o->src, o->size))
+		return false;
+	return can_memory(t);
+}
+
+static bool can_one(const struct tr *t)
+{
+	return (is_mem(t, 0) || !high_byte(t->o->dst, t->o->size)) && can_memory(t);
+}
+
+/* ADD OR ADC SBB AND SUB XOR CMP TEST */
+
+static void alu_imm(struct asm_buf *a, enum alu k, unsigned size, struct rm rm, s32 imm)
+{
+	if (k == TEST)
+		x_test_imm(a, size, rm, imm);
+	else
+		x_alu_imm(a, (enum x_alu)k, size, rm, imm);
+}
+
+static void alu_reg(struct asm_buf *a, enum alu k, unsigned size, struct rm rm, unsigned reg)
+{
+	if (k == TEST)
+		x_test(a, size, rm, reg);
+	else
+		x_alu_to(a, (enum x_alu)k, size, rm, reg);
+}
+
+static bool is_logic(enum alu k)
+{
+	return k == AND || k == OR || k == XOR;
+}
+
+/* What describes the flags of register dst k operand b afterwards. b < 0: immediate. */
+static struct lazy alu_lazy(const struct tr *t, enum alu k, int b)
+{
+	const struct op *o = t->o;
+	struct lazy l = { .size = o->size, .a = (u8)number(o->dst, o->size), .b = (s8)b, .imm = (s32)o->imm };
+
+	if (k == CMP)
+		l.kind = LAZY_CMP;
+	else if (k == TEST)
+		l.kind = LAZY_TEST;
+	else if (b == (int)l.a || (k != ADD && k != SUB))
+		l.kind = LAZY_NONE;
+	else
+		l.kind = k == ADD ? LAZY_ADD : LAZY_SUB;
+	return l;
+}
+
+static struct lazy result_lazy(const struct tr *t)
+{
+	u8 g = (u8)number(t->o->dst, t->o->size);
+
+	return (struct lazy){ .kind = LAZY_TEST, .size = t->o->size, .a = g, .b = (s8)g };
+}
+
+static void alu_register(struct tr *t, enum alu k)
+{
+	const struct op *o = t->o;
+	struct asm_buf *a = &t->a;
+	unsigned size = o->size, dst = number(o->dst, size), src = 0;
+	bool imm = is_imm(t, 1), writes = ALU_WRITES(k);
+	struct rm to = writes ? target(dst, size) : guest(dst);
+
+	if (k == ADC || k == SBB)
+		flags_to_host(t);
+	target_load(t, dst, to);
+	if (!imm)
+		src = number(o->src, size);
+	if (imm) {
+		alu_imm(a, k, size, to, (s32)o->imm);
+	} else if (to.reg >= 0 && k != TEST) {
+		x_alu(a, (enum x_alu)k, size, (unsigned)to.reg, guest(src));
+	} else if (jit_home[src] >= 0 || to.reg < 0) {
+		alu_reg(a, k, size, to, in_register(t, src, T2));
+	} else {
+		x_test(a, size, guest(src), (unsigned)to.reg);
+	}
+	if (writes)
+		target_keep(t, dst, to);
+	if ((k == XOR || k == SUB) && !imm && src == dst)
+		flags_produced(t, result_lazy(t));
+	else
+		flags_produced(t, is_logic(k) ? result_lazy(t) : alu_lazy(t, k, imm ? -1 : (int)src));
+}
+
+static void alu_load(struct tr *t, enum alu k)
+{
+	const struct op *o = t->o;
+	unsigned size = o->size, dst = number(o->dst, size);
+	bool home = jit_home[dst] >= 0;
+	unsigned reg = home ? (unsigned)jit_home[dst] : T0;
+
+	mem_operand(t, size, false);
+	if (k == ADC || k == SBB)
+		flags_to_host(t);
+	if (!home)
+		x_load(&t->a, 8, T0, guest_mem(dst));
+	x_alu(&t->a, (enum x_alu)k, size, reg, rm_mem(T1, 0));
+	if (!home && k != CMP)
+		x_store(&t->a, 8, guest_mem(dst), T0);
+	flags_produced(t, is_logic(k) ? result_lazy(t) : no_lazy);
+}
+
+static void alu_memory(struct tr *t, enum alu k)
+{
+	const struct op *o = t->o;
+	unsigned size = o->size;
+
+	mem_operand(t, size, ALU_WRITES(k));
+	if (k == ADC || k == SBB)
+		flags_to_host(t);
+	if (k == TEST) { /* as AND in a register: the result is wanted, too */
+		x_load(&t->a, size, T0, rm_mem(T1, 0));
+		if (is_imm(t, 1))
+			x_alu_imm(&t->a, X_AND, size, rm_reg(T0), (s32)o->imm);
+		else
+			x_alu(&t->a, X_AND, size, T0, guest(number(o->src, size)));
+		flags_logic(t, size, rm_reg(T0));
+		return;
+	}
+	if (is_imm(t, 1))
+		alu_imm(&t->a, k, size, rm_mem(T1, 0), (s32)o->imm);
+	else
+		alu_reg(&t->a, k, size, rm_mem(T1, 0), in_register(t, number(o->src, size), T0));
+	if (is_logic(k))
+		flags_logic(t, size, rm_mem(T1, 0));
+	else
+		flags_produced(t, no_lazy);
+}
+
+static void emit_alu(struct tr *t)
+{
+	enum alu k = (enum alu)alu_number(t->insn.mnemonic);
+
+	if (is_mem(t, 0))
+		alu_memory(t, k);
+	else if (is_mem(t, 1))
+		alu_load(t, k);
+	else
+		alu_register(t, k);
+}
+
+/* MOV and its kind */
+
+static bool can_mov(const struct tr *t)
+{
+	const struct op *o = t->o;
+
+	/* to and from segment, control and debug registers: other rooms */
+	for (unsigned i = 0; i < 2; i++)
+		if (t->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && lower_gpr(t->ops[i].reg.value) < 0)
+			return false;
+	if ((o->flags & OP_MEM) && o->base == REG_ZERO && o->index == REG_ZERO && is_mem(t, !is_mem(t, 0)) &&
+	    t->ops[!is_mem(t, 0)].mem.disp.value != o->disp)
+		return false; /* a 64-bit offset */
+	return can_two(t);
+}
+
+static void mov_to_register(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned size = o->size, dst = number(o->dst, size);
+	struct asm_buf *a = &t->a;
+
+	if (is_imm(t, 1)) {
+		u64 v = size == 4 ? (u32)o->imm : o->imm;
+
+		if (size < 4)
+			x_store_imm(a, size, guest(dst), (s32)v);
+		else if (jit_home[dst] >= 0)
+			x_mov_imm(a, (unsigned)jit_home[dst], v);
+		else if ((s64)v == (s32)v)
+			x_store_imm(a, 8, guest_mem(dst), (s32)v);
+		else {
+			x_mov_imm(a, T0, v);
+			x_store(a, 8, guest_mem(dst), T0);
+		}
+		return;
+	}
+	if (jit_home[dst] >= 0) {
+		x_load(a, size, (unsigned)jit_home[dst], guest(number(o->src, size)));
+	} else if (size == 4) {
+		x_load(a, 4, T0, guest(number(o->src, size)));
+		x_store(a, 8, guest_mem(dst), T0);
+	} else {
+		x_store(a, size, guest_mem(dst), in_register(t, number(o->src, size), T0));
+	}
+}
+
+static void emit_mov(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned size = o->size, dst = number(o->dst, size);
+	struct asm_buf *a = &t->a;
+
+	if (is_mem(t, 0)) {
+		mem_operand(t, size, true);
+		if (is_imm(t, 1))
+			x_store_imm(a, size, rm_mem(T1, 0), (s32)o->imm);
+		else
+			x_store(a, size, rm_mem(T1, 0), in_register(t, number(o->src, size), T0));
+	} else if (is_mem(t, 1)) {
+		mem_operand(t, size, false);
+		if (jit_home[dst] >= 0) {
+			x_load(a, size, (unsigned)jit_home[dst], rm_mem(T1, 0));
+		} else {
+			x_load(a, size, T0, rm_mem(T1, 0));
+			x_store(a, size == 4 ? 8 : size, guest_mem(dst), T0);
+		}
+	} else {
+		mov_to_register(t);
+	}
+}
+
+static unsigned source_size(const struct tr *t)
+{
+	return t->ops[1].size / 8;
+}
+
+static bool can_extend(const struct tr *t)
+{
+	return source_size(t) <= t->o->size && (is_mem(t, 1) || !high_byte(t->o->src, source_size(t))) && can_memory(t);
+}
+
+static void emit_extend(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned from = source_size(t), dst = o->dst;
+	bool zero = t->insn.mnemonic == ZYDIS_MNEMONIC_MOVZX;
+	u32 opcode = from == 4 ? 0x63 : (MAP_0F | (zero ? 0xb6u : 0xbeu) | (from == 2)) | (from == 1 ? RM_BYTE : 0);
+	unsigned reg = jit_home[dst] >= 0 ? (unsigned)jit_home[dst] : T0;
+	struct rm src;
+
+	if (is_mem(t, 1)) {
+		mem_operand(t, from, false);
+		src = rm_mem(T1, 0);
+	} else {
+		src = guest(number(o->src, from));
+	}
+	x_op(&t->a, opcode, o->size, reg, src);
+	if (reg == T0)
+		x_store(&t->a, o->size == 4 ? 8 : o->size, guest_mem(dst), T0);
+}
+
+static bool can_lea(const struct tr *t)
+{
+	return t->o->size >= 4 && mem_supported(t);
+}
+
+static void emit_lea(struct tr *t)
+{
+	const struct op *o = t->o;
+	int home = jit_home[o->dst];
+	unsigned to = home >= 0 ? (unsigned)home : T0;
+
+	mem_address(t, to);
+	if (o->size == 4 && o->asize == 8)
+		x_load(&t->a, 4, to, rm_reg(to));
+	if (home < 0)
+		x_store(&t->a, 8, guest_mem(o->dst), to);
+}
+
+static unsigned condition(const struct tr *t)
+{
+	return t->insn.opcode & 15;
+}
+
+static bool can_cmov(const struct tr *t)
+{
+	return t->o->size >= 4 && can_memory(t);
+}
+
+static void emit_cmov(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned reg = jit_home[o->dst] >= 0 ? (unsigned)jit_home[o->dst] : T0;
+	struct rm src = rm_mem(T1, 0);
+
+	if (is_mem(t, 1))
+		mem_operand(t, o->size, false);
+	else
+		src = guest(o->src);
+	flags_to_host(t);
+	if (reg == T0)
+		x_load(&t->a, 8, T0, guest_mem(o->dst));
+	x_op(&t->a, MAP_0F | 0x40 | condition(t), o->size, reg, src);
+	if (reg == T0)
+		x_store(&t->a, 8, guest_mem(o->dst), T0);
+}
+
+static bool can_setcc(const struct tr *t)
+{
+	return can_one(t);
+}
+
+static void emit_setcc(struct tr *t)
+{
+	struct rm to = rm_mem(T1, 0);
+
+	if (is_mem(t, 0))
+		mem_operand(t, 1, true);
+	else
+		to = guest(number(t->o->dst, 1));
+	flags_to_host(t);
+	x_op(&t->a, MAP_0F | 0x90 | condition(t) | RM_BYTE, 1, 0, to);
+}
+
+/* INC DEC NEG NOT */
+
+static void unary(struct tr *t, u32 opcode, unsigned ext, bool keeps)
+{
+	const struct op *o = t->o;
+	unsigned size = o->size, dst = number(o->dst, size);
+	struct rm to = rm_mem(T1, 0);
+
+	if (is_mem(t, 0))
+		mem_operand(t, size, true);
+	if (keeps && flags_wanted(t))
+		flags_to_host(t);
+	if (!is_mem(t, 0)) {
+		to = target(dst, size);
+		target_load(t, dst, to);
+	}
+	x_op(&t->a, opcode | (size > 1), size, ext, to);
+	if (!is_mem(t, 0))
+		target_keep(t, dst, to);
+}
+
+static void emit_inc(struct tr *t)
+{
+	unary(t, 0xfe, 0, true);
+	flags_produced(t, no_lazy);
+}
+
+static void emit_dec(struct tr *t)
+{
+	unary(t, 0xfe, 1, true);
+	flags_produced(t, no_lazy);
+}
+
+static void emit_neg(struct tr *t)
+{
+	unary(t, 0xf6, 3, false);
+	flags_produced(t, no_lazy);
+}
+
+static void emit_not(struct tr *t)
+{
+	unary(t, 0xf6, 2, false);
+}
+
+/*
+ * Shifts. Their flags are native where the manual defines them: by an immediate of 1. By others only if nobody wants
+ * them.
+ */
+static unsigned shift_count(const struct tr *t)
+{
+	return (unsigned)t->ops[1].imm.value.u & (t->o->size == 8 ? 63 : 31);
+}
+
+static bool rotates(const struct tr *t)
+{
+	return t->insn.mnemonic == ZYDIS_MNEMONIC_ROL || t->insn.mnemonic == ZYDIS_MNEMONIC_ROR;
+}
+
+static bool shifts_register(const struct tr *t)
+{
+	return !is_mem(t, 0) && t->o->size >= 4 && (!is_imm(t, 1) || shift_count(t) != 0);
+}
+
+static bool can_shift(const struct tr *t)
+{
+	if (!shifts_register(t))
+		return false;
+	if (!is_imm(t, 1))
+		return !flags_wanted(t) && !rotates(t);
+	return !rotates(t) || !flags_wanted(t) || shift_count(t) == 1;
+}
+
+/* AH and AL of the flags after a shift by an immediate, the host's flags being those of the shift. */
+static void shift_flags(struct tr *t, unsigned n)
+{
+	struct asm_buf *a = &t->a;
+
+	x_u8(a, 0x9f); /* LAHF */
+	if (n == 1) {
+		x_op(a, MAP_0F | 0x90, 1, 0, rm_reg(HAX));
+	} else if (t->insn.mnemonic == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
+		x_u8(a, 0x88), x_u8(a, 0xe0);      /* MOV AL, AH */
+		x_shift_imm(a, 5, 1, rm_reg(HAX), 7);
+		x_u8(a, 0x30), x_u8(a, 0xe0);      /* XOR AL, AH */
+		x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff01);
+	} else {
+		x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
+	}
+	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xef01); /* AF = 0 */
+	flags_store_ax(a);
+}
+
+static void emit_shift(struct tr *t)
+{
+	static const u8 ext[] = { 4, 5, 7, 0, 1 };
+	const struct op *o = t->o;
+	ZydisMnemonic m = t->insn.mnemonic;
+	unsigned k = m == ZYDIS_MNEMONIC_SHL ? 0 : m == ZYDIS_MNEMONIC_SHR ? 1 : m == ZYDIS_MNEMONIC_SAR ? 2 :
+		     m == ZYDIS_MNEMONIC_ROL ? 3 : 4;
+	bool wanted = flags_wanted(t), imm = is_imm(t, 1);
+	struct rm to = target(o->dst, o->size);
+
+	if (wanted && rotates(t))
+		flags_to_host(t);
+	target_load(t, o->dst, to);
+	if (imm)
+		x_shift_imm(&t->a, ext[k], o->size, to, shift_count(t));
+	else
+		x_op(&t->a, 0xd3, o->size, ext[k], to);
+	if (wanted && !rotates(t) && to.reg == T0)
+		target_keep(t, o->dst, to);
+	if (wanted && !rotates(t)) {
+		shift_flags(t, shift_count(t));
+		op_done(t, false);
+		flags_only_mem(t);
+		t->fl.mem_host = true;
+		return;
+	}
+	target_keep(t, o->dst, to);
+	flags_produced(t, no_lazy);
+}
+
+/* IMUL with two and three operands, MUL and IMUL of 64 bits: only where nobody wants the flags. */
+static bool can_imul(const struct tr *t)
+{
+	return !flags_wanted(t) && t->o->size >= 4 && t->insn.operand_count_visible >= 2 && can_memory(t);
+}
+
+static void emit_imul(struct tr *t)
+{
+	const struct op *o = t->o;
+	bool three = t->insn.operand_count_visible == 3;
+	unsigned reg = jit_home[o->dst] >= 0 ? (unsigned)jit_home[o->dst] : T0;
+	struct rm src = rm_mem(T1, 0);
+
+	if (is_mem(t, 1))
+		mem_operand(t, o->size, false);
+	else
+		src = guest(o->src);
+	if (three) {
+		x_op(&t->a, 0x69, o->size, reg, src);
+		x_u32(&t->a, (u32)t->ops[2].imm.value.s);
+	} else {
+		if (reg == T0)
+			x_load(&t->a, 8, T0, guest_mem(o->dst));
+		x_op(&t->a, MAP_0F | 0xaf, o->size, reg, src);
+	}
+	if (reg == T0)
+		x_store(&t->a, 8, guest_mem(o->dst), T0);
+	flags_produced(t, no_lazy);
+}
+
+static bool can_mul(const struct tr *t)
+{
+	return !flags_wanted(t) && t->o->size >= 4 && t->insn.operand_count_visible == 1 && can_memory(t);
+}
+
+/* The host's RAX is scratch; RDX is the guest's own. */
+static void emit_mul(struct tr *t)
+{
+	const struct op *o = t->o;
+	struct rm src = rm_mem(T1, 0);
+
+	if (is_mem(t, 0))
+		mem_operand(t, o->size, false);
+	else
+		src = guest(o->dst);
+	x_load(&t->a, 8, HAX, guest(RAX));
+	x_op(&t->a, 0xf7, o->size, t->insn.mnemonic == ZYDIS_MNEMONIC_MUL ? 4 : 5, src);
+	x_store(&t->a, 8, guest(RAX), HAX);
+	flags_produced(t, no_lazy);
+}
+
+static bool can_imul_any(const struct tr *t)
+{
+	return can_mul(t) || can_imul(t);
+}
+
+static void emit_imul_any(struct tr *t)
+{
+	if (t->insn.operand_count_visible == 1)
+		emit_mul(t);
+	else
+		emit_imul(t);
+}
+
+/* XCHG XADD CMPXCHG. One host thread runs all CPUs: no LOCK is needed. */
+
+static bool can_xchg(const struct tr *t)
+{
+	const struct op *o = t->o;
+
+	if (t->insn.mnemonic != ZYDIS_MNEMONIC_XCHG && !is_mem(t, 0))
+		return false;
+	return o->size >= 4 && can_two(t);
+}
+
+static void emit_xchg(struct tr *t)
+{
+	const struct op *o = t->o;
+	bool mem = o->flags & OP_MEM; /* either operand: o->src is the register */
+	struct rm other = rm_mem(T1, 0);
+
+	if (mem)
+		mem_operand(t, o->size, true);
+	else
+		other = guest(o->dst);
+	x_load(&t->a, o->size, T0, other);
+	if (mem) {
+		x_store(&t->a, o->size, other, in_register(t, o->src, T2));
+	} else {
+		x_load(&t->a, o->size, T2, guest(o->src));
+		x_store(&t->a, 8, other, T2);
+	}
+	x_store(&t->a, 8, guest(o->src), T0);
+}
+
+static void emit_xadd(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned reg;
+
+	mem_operand(t, o->size, true);
+	reg = in_register(t, o->src, T0);
+	x_op(&t->a, MAP_0F | 0xc1, o->size, reg, rm_mem(T1, 0));
+	if (reg == T0)
+		x_store(&t->a, 8, guest_mem(o->src), T0);
+	flags_produced(t, no_lazy);
+}
+
+static void emit_cmpxchg(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned reg;
+
+	mem_operand(t, o->size, true);
+	reg = in_register(t, o->src, T2);
+	x_load(&t->a, 8, HAX, guest(RAX));
+	x_op(&t->a, MAP_0F | 0xb1, o->size, reg, rm_mem(T1, 0));
+	x_store(&t->a, 8, guest(RAX), HAX);
+	flags_produced(t, no_lazy);
+}
+
+/* Sign extensions of the accumulator, BSWAP, NOP */
+
+static bool can_wide(const struct tr *t)
+{
+	return t->o->size >= 4;
+}
+
+static void emit_extend_acc(struct tr *t)
+{
+	unsigned acc = (unsigned)jit_home[RAX];
+
+	if (t->o->size == 8)
+		x_op(&t->a, 0x63, 8, acc, rm_reg(acc));
+	else
+		x_op(&t->a, MAP_0F | 0xbf, 4, acc, rm_reg(acc));
+}
+
+static void emit_extend_to_dx(struct tr *t)
+{
+	x_load(&t->a, 8, HAX, guest(RAX));
+	if (t->o->size == 8)
+		x_u8(&t->a, 0x48);
+	x_u8(&t->a, 0x99); /* CDQ, CQO */
+}
+
+static void emit_bswap(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned reg = in_register(t, o->dst, T0);
+
+	x_u8(&t->a, (u8)(0x40 | (o->size == 8) << 3 | reg >> 3));
+	x_u8(&t->a, 0x0f);
+	x_u8(&t->a, (u8)(0xc8 | (reg & 7)));
+	if (reg == T0)
+		x_store(&t->a, 8, guest_mem(o->dst), T0);
+}
+
+static bool can_always(const struct tr *t)
+{
+	(void)t;
+	return true;
+}
+
+static void emit_nop(struct tr *t)
+{
+	(void)t;
+}
+
+/* PUSH POP LEAVE of 64 bits */
+
+static bool can_push(const struct tr *t)
+{
+	return t->o->size == 8 && !is_mem(t, 0) && (is_imm(t, 0) || lower_gpr(t->ops[0].reg.value) >= 0);
+}
+
+static void emit_push(struct tr *t)
+{
+	const struct op *o = t->o;
+	unsigned sp = (unsigned)jit_home[RSP];
+
+	flags_clobber(t);
+	x_lea(&t->a, 8, T1, (int)sp, -1, 0, -8);
+	mem_lookup(t, 8, true);
+	if (is_imm(t, 0))
+		x_store_imm(&t->a, 8, rm_mem(T1, 0), (s32)o->imm);
+	else
+		x_store(&t->a, 8, rm_mem(T1, 0), in_register(t, o->dst, T0));
+	x_lea(&t->a, 8, sp, (int)sp, -1, 0, -8);
+}
+
+static void emit_pop(struct tr *t)
+{
+	unsigned sp = (unsigned)jit_home[RSP];
+
+	flags_clobber(t);
+	x_load(&t->a, 8, T1, rm_reg(sp));
+	mem_lookup(t, 8, false);
+	x_load(&t->a, 8, T0, rm_mem(T1, 0));
+	x_lea(&t->a, 8, sp, (int)sp, -1, 0, 8);
+	x_store(&t->a, 8, guest(t->o->dst), T0);
+}
+
+static void emit_leave(struct tr *t)
+{
+	unsigned sp = (unsigned)jit_home[RSP], bp = (unsigned)jit_home[RBP];
+
+	flags_clobber(t);
+	x_load(&t->a, 8, T1, rm_reg(bp));
+	mem_lookup(t, 8, false);
+	x_lea(&t->a, 8, sp, (int)bp, -1, 0, 8);
+	x_load(&t->a, 8, bp, rm_mem(T1, 0));
+}
+
+static bool can_leave(const struct tr *t)
+{
+	return t->o->size == 8;
+}
+
+#define ALU_ROW(name, more) { ZYDIS_MNEMONIC_##name, EFFECT_KILLS | (more), can_two, emit_alu }
+#define NOP_ROW(name) { ZYDIS_MNEMONIC_##name, EFFECT_NO_ACCESS, can_always, emit_nop }
+
+static const struct emitter table[] = {
+	ALU_ROW(ADD, 0), ALU_ROW(OR, 0), ALU_ROW(ADC, EFFECT_READS), ALU_ROW(SBB, EFFECT_READS), ALU_ROW(AND, 0),
+	ALU_ROW(SUB, 0), ALU_ROW(XOR, 0), ALU_ROW(CMP, 0), ALU_ROW(TEST, 0),
+	{ ZYDIS_MNEMONIC_MOV, 0, can_mov, emit_mov },
+	{ ZYDIS_MNEMONIC_MOVNTI, 0, can_mov, emit_mov },
+	{ ZYDIS_MNEMONIC_MOVZX, 0, can_extend, emit_extend },
+	{ ZYDIS_MNEMONIC_MOVSX, 0, can_extend, emit_extend },
+	{ ZYDIS_MNEMONIC_MOVSXD, 0, can_extend, emit_extend },
+	{ ZYDIS_MNEMONIC_LEA, EFFECT_NO_ACCESS, can_lea, emit_lea },
+	{ ZYDIS_MNEMONIC_INC, EFFECT_PART, can_one, emit_inc },
+	{ ZYDIS_MNEMONIC_DEC, EFFECT_PART, can_one, emit_dec },
+	{ ZYDIS_MNEMONIC_NEG, EFFECT_KILLS, can_one, emit_neg },
+	{ ZYDIS_MNEMONIC_NOT, 0, can_one, emit_not },
+	{ ZYDIS_MNEMONIC_SHL, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_SHR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_SAR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_ROL, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_ROR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_IMUL, EFFECT_KILLS | EFFECT_SEEN, can_imul_any, emit_imul_any },
+	{ ZYDIS_MNEMONIC_MUL, EFFECT_KILLS | EFFECT_SEEN, can_mul, emit_mul },
+	{ ZYDIS_MNEMONIC_XCHG, 0, can_xchg, emit_xchg },
+	{ ZYDIS_MNEMONIC_XADD, EFFECT_KILLS, can_xchg, emit_xadd },
+	{ ZYDIS_MNEMONIC_CMPXCHG, EFFECT_KILLS, can_xchg, emit_cmpxchg },
+	{ ZYDIS_MNEMONIC_CWDE, 0, can_wide, emit_extend_acc },
+	{ ZYDIS_MNEMONIC_CDQE, 0, can_wide, emit_extend_acc },
+	{ ZYDIS_MNEMONIC_CDQ, 0, can_wide, emit_extend_to_dx },
+	{ ZYDIS_MNEMONIC_CQO, 0, can_wide, emit_extend_to_dx },
+	{ ZYDIS_MNEMONIC_BSWAP, 0, can_wide, emit_bswap },
+	{ ZYDIS_MNEMONIC_PUSH, EFFECT_SEEN, can_push, emit_push },
+	{ ZYDIS_MNEMONIC_POP, EFFECT_SEEN, can_push, emit_pop },
+	{ ZYDIS_MNEMONIC_LEAVE, EFFECT_SEEN, can_leave, emit_leave },
+	NOP_ROW(NOP), NOP_ROW(ENDBR32), NOP_ROW(ENDBR64), NOP_ROW(PREFETCH), NOP_ROW(PREFETCHNTA),
+	NOP_ROW(PREFETCHT0), NOP_ROW(PREFETCHT1), NOP_ROW(PREFETCHT2), NOP_ROW(PREFETCHW), NOP_ROW(LFENCE),
+	NOP_ROW(MFENCE), NOP_ROW(SFENCE),
+};
+
+static const struct emitter cmov = { 0, EFFECT_READS, can_cmov, emit_cmov };
+static const struct emitter setcc = { 0, EFFECT_READS, can_setcc, emit_setcc };
+
+/* A shift of a register by a constant sets all flags; everything else may leave some or all. */
+u8 integer_effect(const struct tr *t, u8 effect)
+{
+	if ((effect & EFFECT_PART) && (effect & EFFECT_SEEN) && is_imm(t, 1) && shifts_register(t))
+		return rotates(t) ? EFFECT_PART | EFFECT_SEEN : EFFECT_KILLS;
+	return effect;
+}
+
+const struct emitter *integer_find(const struct tr *t)
+{
+	ZydisMnemonic m = t->insn.mnemonic;
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].mnem == m)
+			return &table[i];
+	if (m >= ZYDIS_MNEMONIC_CMOVB && m <= ZYDIS_MNEMONIC_CMOVZ)
+		return &cmov;
+	if (m >= ZYDIS_MNEMONIC_SETB && m <= ZYDIS_MNEMONIC_SETZ && m != ZYDIS_MNEMONIC_SETSSBSY)
+		return &setcc;
+	return NULL;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the translator's files share: registers, thunks, the state of a translation in the making. */
+#ifndef OOH_MACHINE_JIT_STATE_H
+#define OOH_MACHINE_JIT_STATE_H
+
+#include "machine/cpu/block.h"
+#include "machine/cpu/flags.h"
+#include "machine/cpu/lower.h"
+#include "machine/jit/asm.h"
+#include "machine/jit/jit.h"
+
+/*
+ * Host registers. Eleven guest registers live in host registers as long as translated code runs, the others in
+ * cpu.gpr. RBP points into struct cpu, so that one byte of displacement reaches its first 256 bytes; RAX, R14 and R15
+ * are scratch (RAX: LAHF and SETO want it).
+ */
+#define CPU_BIAS 128
+#define HCPU HBP
+#define T0 HAX
+#define T1 H14
+#define T2 H15
+
+#define CPU(member) rm_mem(HCPU, (s32)offsetof(struct cpu, member) - CPU_BIAS)
+
+extern const s8 jit_home[16]; /* host register of a guest register, -1: memory */
+
+static inline struct rm guest_mem(unsigned g)
+{
+	return rm_mem(HCPU, (s32)(offsetof(struct cpu, gpr) + 8 * g) - CPU_BIAS);
+}
+
+static inline struct rm guest(unsigned g)
+{
+	return g < 16 && jit_home[g] >= 0 ? rm_reg((unsigned)jit_home[g]) : guest_mem(g);
+}
+
+/* Entry points that all translations share. Addresses in the executable alias. */
+enum thunk {
+	THUNK_ENTER,   /* an op_fn: from the interpreter into the block's translation */
+	THUNK_INTERP,  /* go on in the interpreter with block R15 at its place in cpu.page_rip */
+	THUNK_OUT,     /* an event is due before the block at page offset EAX */
+	THUNK_CALL,    /* run op R14 of block R15 by its handler RAX, and return */
+	THUNK_CALL_FLAGS, /* the same; the flags afterwards are in the host's flags */
+	THUNK_TAIL,    /* leave for the handler, which ends the block */
+	THUNK_EXIT,    /* leave block R15 by its link EAX */
+	THUNK_FLAGS,   /* cc_* become CC_HOST */
+	THUNK_COUNT
+};
+
+struct translation {
+	const u8 *body;      /* executable address: after the charge */
+	u8 *site[2];         /* displacement of the jump for link n (writable alias), or NULL */
+	const u8 *stub[2];   /* where it goes while there is no link (writable alias) */
+};
+
+struct jit {
+	u8 *rw, *rx;         /* two aliases of the same memory */
+	size_t used, thunks; /* bytes */
+	const u8 *thunk[THUNK_COUNT]; /* writable alias */
+	u8 *data;            /* translations */
+	size_t data_used;
+	bool full;
+};
+
+static inline const u8 *jit_exec(const struct jit *j, const u8 *rw)
+{
+	return rw - j->rw + j->rx;
+}
+
+void thunks_make(struct jit *j);
+
+/* How flags can be had again from registers that still hold what they were computed from. */
+struct lazy {
+	enum { LAZY_NONE, LAZY_CMP, LAZY_TEST, LAZY_ADD, LAZY_SUB } kind;
+	u8 size, a;
+	s8 b;   /* guest register; -1: imm */
+	s32 imm;
+};
+
+/* Where the guest's flags are at a point of the translation; several may hold. None: nobody wants them. */
+struct flags_at {
+	bool mem, host;
+	bool mem_host; /* cc_op is known to be CC_HOST */
+	struct lazy lazy;
+};
+
+enum cold_kind {
+	COLD_CALL,       /* the op by its handler, then back */
+	COLD_CALL_FLAGS,
+	COLD_TAIL,       /* the op by its handler, which ends the block */
+	COLD_LINK,       /* link n is not set */
+	COLD_EXIT,       /* the same where the jump cannot be linked */
+	COLD_FAR,        /* link n leads to another page */
+	COLD_OUT,        /* an event is due */
+	COLD_FLAGS,      /* cc_* in the translator's form, then back */
+};
+
+struct cold {
+	u8 *from;         /* displacement to patch */
+	const u8 *resume; /* NULL: does not come back */
+	u16 op;
+	u8 kind;          /* enum cold_kind */
+	u8 n;
+	s64 far;          /* of COLD_FAR: offset from the block's page */
+	struct flags_at fl;
+};
+
+#define MAX_COLD (BLOCK_MAX_OPS * 4 + 16)
+
+/* A translation in the making. */
+struct tr {
+	struct cpu *c;
+	struct jit *j;
+	struct block *b;
+	const struct block *plain; /* the block decoded again, without fusing */
+	struct translation *t;
+	struct asm_buf a;
+	unsigned i;                /* the op now */
+	const struct op *o;        /* its plain form */
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	struct flags_at fl;
+	bool need_read[BLOCK_MAX_OPS + 1]; /* after op i: flags are read in the block before all are set anew */
+	bool need_seen[BLOCK_MAX_OPS + 1]; /* … or may be seen: by a fault, a handler, the block's end */
+	u8 effect[BLOCK_MAX_OPS + 1];      /* EFFECT_* */
+	struct cold cold[MAX_COLD];
+	unsigned ncold;
+};
+
+/* What an op does to flags. */
+#define EFFECT_READS 0x01
+#define EFFECT_KILLS 0x02   /* sets all six, whatever they were */
+#define EFFECT_SEEN  0x04   /* may fault or call a handler: flags must be recoverable */
+#define EFFECT_PART  0x08   /* sets some natively, and needs the others for that */
+#define EFFECT_NO_ACCESS 0x10 /* though it names an operand in memory */
+
+static inline bool flags_wanted(const struct tr *t)
+{
+	return t->need_read[t->i] || t->need_seen[t->i];
+}
+
+static inline unsigned block_offset(const struct tr *t)
+{
+	return t->b->hpa & PAGE_OFFSET_MASK;
+}
+
+/* translate.c, branch.c */
+bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made);
+struct cold *cold_add(struct tr *t, enum cold_kind kind, u8 *from, const u8 *resume, unsigned n);
+/* Misses of the op now come back here; flags: with the flags in the host's. */
+void op_done(struct tr *t, bool flags);
+/* The rest of the block's way out by link n to RIP page offset `off` (of the block's page). from: a jump to it, or NULL. */
+void exit_direct(struct tr *t, unsigned n, s64 off, u8 *from);
+void exit_far(struct tr *t, unsigned n, s64 off);
+
+/* flags.c */
+void flags_to_mem(struct tr *t);   /* cc_* hold them */
+void flags_to_host(struct tr *t);  /* the host's flags hold them; uses T0 only */
+void flags_clobber(struct tr *t);  /* the host's flags are about to be lost */
+/* The op now has left them in the host's flags, as the reference defines them. */
+void flags_produced(struct tr *t, struct lazy lazy);
+/* The op now was AND, OR, XOR or TEST: the host's flags but AF hold, and rm has the result. */
+void flags_logic(struct tr *t, unsigned size, struct rm result);
+void flags_only_mem(struct tr *t); /* cc_* have been stored as CC_HOST, or by a handler */
+void flags_lazy_out(struct asm_buf *a, const struct lazy *l); /* cc_* from a lazy state, in a cold stub */
+void flags_before_write(struct tr *t); /* the op's register operands are about to be overwritten */
+void flags_store_ax(struct asm_buf *a); /* AH and AL as of LAHF and SETO */
+
+/* memory.c: T1 = host address of the explicit operand of `size` bytes; misses go to the handler. */
+void mem_operand(struct tr *t, unsigned size, bool write);
+void mem_address(struct tr *t, unsigned to); /* linear address of the explicit operand */
+void mem_lookup(struct tr *t, unsigned size, bool write); /* linear address in T1 */
+void mem_lookup_tail(struct tr *t, unsigned size, bool write); /* the same; misses leave for the handler */
+void mem_segment(struct tr *t); /* adds the segment's base to T1 */
+bool mem_supported(const struct tr *t);
+
+/*
+ * How a mnemonic is translated: integer.c, branch.c, sse.c. `can` may refuse the operands, or because flags are wanted
+ * that it cannot make (then effect has EFFECT_SEEN, too): the handler does it.
+ */
+struct emitter {
+	ZydisMnemonic mnem;
+	u8 effect;
+	bool (*can)(const struct tr *t);
+	void (*emit)(struct tr *t);
+};
+const struct emitter *integer_find(const struct tr *t);
+u8 integer_effect(const struct tr *t, u8 effect); /* by the operands */
+const struct emitter *branch_find(const struct tr *t);
+const struct emitter *sse_find(const struct tr *t);
+
+/* jit.c: called by thunks. */
+struct block *jit_follow(struct cpu *c, unsigned n);
+const struct op *jit_interpret(struct cpu *c, struct block *b, u64 rip);
+void jit_cc_to_host(struct cpu *c);
+u32 jit_host_flags(struct cpu *c);
+
+#endif

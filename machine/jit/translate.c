@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A block's translation: charge and check as block_enter() does, then op by op, then the way out; behind it the cold
+ * parts. The order of effects is the handlers': whatever may fault does so before anything of its op is committed.
+ */
+#include <string.h>
+
+#include "machine/jit/state.h"
+
+struct cold *cold_add(struct tr *t, enum cold_kind kind, u8 *from, const u8 *resume, unsigned n)
+{
+	struct cold *x = &t->cold[t->ncold++];
+
+	*x = (struct cold){ .from = from, .resume = resume, .op = (u16)t->i, .kind = (u8)kind, .n = (u8)n, .fl = t->fl };
+	return x;
+}
+
+void op_done(struct tr *t, bool flags)
+{
+	for (unsigned i = t->ncold; i-- && t->cold[i].op == t->i;) {
+		struct cold *x = &t->cold[i];
+
+		if (x->kind != COLD_CALL || x->resume)
+			continue;
+		x->resume = t->a.p;
+		if (flags)
+			x->kind = COLD_CALL_FLAGS;
+	}
+}
+
+static const struct emitter *find(struct tr *t)
+{
+	const struct emitter *e = integer_find(t);
+
+	if (!e)
+		e = branch_find(t);
+	return e ? e : sse_find(t);
+}
+
+static bool decode_op(struct tr *t, const u8 *code, unsigned i)
+{
+	static ZydisDecoder decoder;
+	static bool ready;
+
+	if (!ready) {
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+		ready = true;
+	}
+	t->i = i;
+	t->o = &t->plain->ops[i];
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code + t->o->off, t->b->len - t->o->off, &t->insn, t->ops)) &&
+	       t->insn.length == t->o->len && t->insn.mnemonic == t->o->mnem;
+}
+
+static bool runs(const struct op *o)
+{
+	return o->fn != op_undefined && o->fn != op_gp0 && o->fn != op_unimplemented;
+}
+
+static u8 effect_of(struct tr *t, bool decoded)
+{
+	const struct emitter *e = decoded && runs(t->o) ? find(t) : NULL;
+	u8 effect;
+
+	if (!e)
+		return EFFECT_SEEN;
+	effect = integer_effect(t, e->effect);
+	if ((t->o->flags & OP_MEM) && !(effect & EFFECT_NO_ACCESS))
+		effect |= EFFECT_SEEN;
+	return effect;
+}
+
+static void find_needs(struct tr *t, const u8 *code)
+{
+	bool read = false, seen = true;
+
+	for (unsigned i = t->b->insns; i--;) {
+		u8 effect = effect_of(t, decode_op(t, code, i));
+
+		t->effect[i] = effect;
+		t->need_read[i] = read;
+		t->need_seen[i] = seen;
+		if (effect & EFFECT_PART) {
+			read = read || seen;
+			seen = false;
+		} else if (effect & EFFECT_KILLS) {
+			read = seen = false;
+		}
+		read = read || (effect & EFFECT_READS);
+		seen = seen || (effect & EFFECT_SEEN);
+	}
+}
+
+static void handler_arguments(struct tr *t, unsigned op)
+{
+	x_mov_imm(&t->a, T1, (u64)(uintptr_t)&t->b->ops[op]);
+	x_mov_imm(&t->a, T2, (u64)(uintptr_t)t->b);
+	x_mov_imm(&t->a, HAX, (u64)(uintptr_t)t->plain->ops[op].fn);
+}
+
+static void run_handler(struct tr *t)
+{
+	flags_to_mem(t);
+	handler_arguments(t, t->i);
+	if (t->o->flags & OP_END) {
+		x_jmp_to(&t->a, t->j->thunk[THUNK_TAIL]);
+		return;
+	}
+	x_call_to(&t->a, t->j->thunk[THUNK_CALL]);
+	flags_only_mem(t);
+}
+
+static void emit_op(struct tr *t, const u8 *code, unsigned i)
+{
+	const struct emitter *e = decode_op(t, code, i) && runs(t->o) ? find(t) : NULL;
+
+	if (!e || !e->can(t)) {
+		run_handler(t);
+		return;
+	}
+	if (!(t->effect[i] & EFFECT_SEEN))
+		flags_before_write(t);
+	e->emit(t);
+	op_done(t, false);
+}
+
+static void emit_entry(struct tr *t)
+{
+	struct asm_buf *a = &t->a;
+
+	x_alu_imm(a, X_SUB, 8, CPU(budget), (s32)t->b->cycles);
+	cold_add(t, COLD_OUT, x_jcc(a, CC_X_L), NULL, 0);
+	x_alu_imm(a, X_CMP, 4, CPU(pending), 0);
+	cold_add(t, COLD_OUT, x_jcc(a, CC_X_NE), NULL, 0);
+	x_load(a, 8, T0, CPU(insns));
+	x_alu_imm(a, X_ADD, 8, rm_mem(T0, 0), t->b->insns);
+}
+
+static void emit_cold(struct tr *t, const struct cold *x)
+{
+	struct asm_buf *a = &t->a;
+	const struct jit *j = t->j;
+
+	x_patch(x->from, a->p);
+	t->i = x->op;
+	switch ((enum cold_kind)x->kind) {
+	case COLD_CALL:
+	case COLD_CALL_FLAGS:
+		if (!x->fl.mem && x->fl.lazy.kind != LAZY_NONE)
+			flags_lazy_out(a, &x->fl.lazy);
+		handler_arguments(t, x->op);
+		x_call_to(a, j->thunk[x->kind == COLD_CALL ? THUNK_CALL : THUNK_CALL_FLAGS]);
+		x_jmp_to(a, x->resume);
+		break;
+	case COLD_TAIL:
+		handler_arguments(t, x->op);
+		x_jmp_to(a, j->thunk[THUNK_TAIL]);
+		break;
+	case COLD_LINK:
+		t->t->stub[x->n] = a->p;
+		/* fallthrough */
+	case COLD_EXIT:
+		x_mov_imm(a, T2, (u64)(uintptr_t)t->b);
+		x_mov_imm(a, HAX, x->n);
+		x_jmp_to(a, j->thunk[THUNK_EXIT]);
+		break;
+	case COLD_FAR:
+		exit_far(t, x->n, x->far);
+		break;
+	case COLD_OUT:
+		x_alu_imm(a, X_ADD, 8, CPU(budget), (s32)t->b->cycles);
+		x_mov_imm(a, T0, block_offset(t));
+		x_jmp_to(a, j->thunk[THUNK_OUT]);
+		break;
+	case COLD_FLAGS:
+		x_call_to(a, j->thunk[THUNK_FLAGS]);
+		x_jmp_to(a, x->resume);
+		break;
+	}
+}
+
+/* The block must still be what was decoded: the debugger changes handlers. */
+static bool as_decoded(const struct tr *t, op_fn *first)
+{
+	const struct block *b = t->b, *p = t->plain;
+
+	if (b->insns != p->insns || b->len != p->len || b->cycles != p->cycles)
+		return false;
+	for (unsigned i = 0; i + 2 < b->insns; i++)
+		if ((i ? b->ops[i].fn : first) != p->ops[i].fn)
+			return false;
+	return true;
+}
+
+static struct block *decode_plainly(struct cpu *c, const struct block *b, const u8 *code)
+{
+	static union {
+		struct block b;
+		u8 room[sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op)];
+	} plain;
+
+	memset(&plain.b, 0, sizeof(plain.b));
+	plain.b.hpa = b->hpa;
+	plain.b.key = b->key;
+	decode_plain(c, &plain.b, code, PAGE_SIZE - (b->hpa & PAGE_OFFSET_MASK));
+	return &plain.b;
+}
+
+static void emit_block(struct tr *t, const u8 *code, struct translation *made)
+{
+	struct block *b = t->b;
+
+	emit_entry(t);
+	made->body = jit_exec(t->j, t->a.p);
+	t->fl = (struct flags_at){ .mem = true };
+	for (unsigned i = 0; i < b->insns; i++)
+		emit_op(t, code, i);
+	if (!(t->o->flags & OP_END)) {
+		flags_to_mem(t);
+		exit_direct(t, 0, (s64)block_offset(t) + b->len, NULL);
+	}
+	for (unsigned i = 0; i < t->ncold; i++)
+		emit_cold(t, &t->cold[i]);
+}
+
+bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made)
+{
+	static struct tr tr;
+	const u8 *code = bus_ram(&c->m->bus, (hpa_t){ b->hpa });
+	struct tr *t = &tr;
+
+	*t = (struct tr){ .c = c, .j = j, .b = b, .t = made, .a = { .p = j->rw + j->used }, .ncold = 0 };
+	t->plain = decode_plainly(c, b, code);
+	if (!as_decoded(t, b->first))
+		return false;
+	find_needs(t, code);
+	emit_block(t, code, made);
+	b->entry = jit_exec(j, j->rw + j->used);
+	j->used = ((size_t)(t->a.p - j->rw) + 15) & ~(size_t)15;
+	return true;
+}
