@@ -150,7 +150,7 @@ struct block *jit_follow(struct cpu *c, unsigned n)
 	u64 rip = c->gpr[REG_BLOCK] + (n ? last->imm : b->len);
 
 	if (!to) {
-		if (n && !branch_canonical(rip))
+		if (n && !branch_canonical(c, rip))
 			cpu_raise_err(c, last, VEC_GP, 0);
 		to = block_cached(c, rip);
 		if (!to) {
