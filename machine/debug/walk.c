@@ -56,11 +56,27 @@ u64 debug_eptp(const struct cpu *c)
 
 static const char *const ept_names[] = { "EPT PTE", "EPT PDE", "EPT PDPTE", "EPT PML4E", "EPT PML5E" };
 
-static void print_ept(FILE *f, unsigned level, hpa_t at, u64 e, bool leaf)
+/* With mode-based execute control the right to fetch from user-mode addresses alone makes an entry present. */
+static bool ept_present(const struct cpu *c, u64 e)
+{
+	return e & (c->vmx.mbec ? EPT_RWX | EPT_UX : EPT_RWX);
+}
+
+static void print_spp(FILE *f, struct cpu *c, gpa_t gpa)
+{
+	u32 writable;
+
+	if (spp_peek(c->m, c->vmx.spptp, gpa, &writable))
+		fprintf(f, "    sub-pages that can be written: %08" PRIx32 " (bit n: bytes 128n on)\n", writable);
+	else
+		fputs("    sub-page permissions: missing or misconfigured\n", f);
+}
+
+static void print_ept(FILE *f, const struct cpu *c, unsigned level, hpa_t at, u64 e, bool leaf)
 {
 	fprintf(f, "    %-9s @%012" PRIx64 " = %016" PRIx64, ept_names[level], at.v, e);
 	print_flags(f, e, ept_flags);
-	if (!(e & EPT_RWX))
+	if (!ept_present(c, e))
 		fputs(" not present", f);
 	if (leaf) {
 		print_flags(f, e, ept_leaf_flags);
@@ -87,14 +103,16 @@ bool debug_walk_ept(struct cpu *c, gpa_t gpa, hpa_t *out, FILE *f)
 		at.v = table + (gpa.v >> EPT_LEVEL_SHIFT(level) & (PAGE_TABLE_ENTRIES - 1)) * 8;
 		e = phys_read(bus_ram(&c->m->bus, at), 8);
 		if (f)
-			print_ept(f, level, at, e, ept_leaf(e, level));
-		if (!(e & EPT_RWX))
+			print_ept(f, c, level, at, e, ept_leaf(e, level));
+		if (!ept_present(c, e))
 			return false;
 		table = e & EPT_ADDRESS;
 		in_page = (1ull << EPT_LEVEL_SHIFT(level)) - 1;
 		if (ept_leaf(e, level))
 			break;
 	}
+	if (f && c->vmx.spp && in_page == PAGE_OFFSET_MASK && (e & EPT_SPP) && !(e & EPT_W))
+		print_spp(f, c, gpa);
 	out->v = (table & ~in_page) | (gpa.v & in_page);
 	return true;
 }

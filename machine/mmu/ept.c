@@ -49,7 +49,7 @@ static bool misconfigured(u64 e, unsigned level, bool leaf, const struct ept_con
 	if (e & BITS(51, CPU_PHYS_BITS))
 		return true;
 	if (!leaf)
-		return e & (level >= 3 ? EPT_TABLE_RESERVED : EPT_TABLE_RESERVED & ~EPT_PS);
+		return e & EPT_TABLE_RESERVED; /* EPT_PS where no page can be mapped, too */
 	if (level && (e & BITS(EPT_SHIFT(level) - 1, PAGE_SHIFT)))
 		return true;
 	return mt == 2 || mt == 3 || mt == 7;
@@ -64,7 +64,7 @@ static bool is_leaf(u64 e, unsigned level, u64 cap)
 	return (level == 1 && (cap & EPT_CAP_2M)) || (level == 2 && (cap & EPT_CAP_1G));
 }
 
-/* From w->top at w->table down; no effect but on *w. An EPT_PS that the CPU does not support is a reserved bit. */
+/* From w->top at w->table down; no effect but on *w. */
 static enum ept_end descend(struct machine *m, u64 gpa, const struct ept_config *k, struct ept_walk *w)
 {
 	for (w->level = w->top;; w->level--) {
@@ -79,7 +79,7 @@ static enum ept_end descend(struct machine *m, u64 gpa, const struct ept_config 
 		if (!entry_perms(e, k->mbec))
 			return EPT_ABSENT;
 		leaf = is_leaf(e, w->level, k->cap);
-		if (misconfigured(e, w->level, leaf, k) || (!leaf && (e & EPT_PS)))
+		if (misconfigured(e, w->level, leaf, k))
 			return EPT_BAD;
 		if (leaf)
 			return EPT_MAPPED;
@@ -287,10 +287,9 @@ static void check_subpages(struct cpu *c, const struct op *o, gpa_t gpa, const s
 	u32 touched, bad;
 	u64 skip;
 
-	if (a->rwx != EPT_W || !a->translated || !has_spp(c, w))
+	if (!(a->rwx & EPT_W) || !a->translated || !has_spp(c, w))
 		violation(c, o, gpa, a, w->perms, w->entry[w->level]);
 	r->spp_writable = spp_lookup(c, o, gpa, a);
-	r->spp_known = true;
 	touched = spp_touched(gpa.v, a->n);
 	bad = touched & ~r->spp_writable;
 	if (!bad)

@@ -23,30 +23,48 @@ static u32 writable_subpages(u64 e)
 	return v;
 }
 
-static u64 read_entry(struct cpu *c, u64 table, u64 gpa, unsigned level)
-{
-	u64 index = gpa >> (PAGE_SHIFT + 9 * level) & (PAGE_TABLE_ENTRIES - 1);
+enum spp_end { SPP_FOUND, SPP_MISS, SPP_BAD };
 
-	stat_add(c->m, STAT_WALK_REFS_EPT, 1);
-	cpu_charge(c, COST_WALK_REF_SPP);
-	return phys_read(bus_ram(&c->m->bus, (hpa_t){ table + index * 8 }), 8);
+/*
+ * An entry whose valid bit is 0 is a miss, one with reserved bits set a misconfiguration. *e: the last entry read;
+ * returns where the walk ended by *level.
+ */
+static enum spp_end descend(struct machine *m, u64 table, u64 gpa, u64 *e, unsigned *level)
+{
+	for (*level = SPP_LEVELS - 1;; --*level) {
+		u64 index = gpa >> (PAGE_SHIFT + 9 * *level) & (PAGE_TABLE_ENTRIES - 1);
+
+		*e = phys_read(bus_ram(&m->bus, (hpa_t){ table + index * 8 }), 8);
+		if (*level == 0)
+			return *e & SPP_LEAF_RESERVED ? SPP_BAD : SPP_FOUND;
+		if (!(*e & SPP_VALID))
+			return SPP_MISS;
+		if (*e & SPP_TABLE_RESERVED)
+			return SPP_BAD;
+		table = *e & SPP_ADDRESS;
+	}
 }
 
-/* An entry whose valid bit is 0 is a miss, one with reserved bits set a misconfiguration: both exit. */
 u32 spp_lookup(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a)
 {
-	u64 table = c->vmx.spptp, e;
+	unsigned level;
+	u64 e;
+	enum spp_end end = descend(c->m, c->vmx.spptp, gpa.v, &e, &level);
 
-	for (unsigned level = SPP_LEVELS - 1; level > 0; level--) {
-		e = read_entry(c, table, gpa.v, level);
-		if (!(e & SPP_VALID))
-			vmx_exit_spp(c, o, gpa, a->lin, true);
-		if (e & SPP_TABLE_RESERVED)
-			vmx_exit_spp(c, o, gpa, a->lin, false);
-		table = e & SPP_ADDRESS;
-	}
-	e = read_entry(c, table, gpa.v, 0);
-	if (e & SPP_LEAF_RESERVED)
-		vmx_exit_spp(c, o, gpa, a->lin, false);
+	stat_add(c->m, STAT_WALK_REFS_EPT, SPP_LEVELS - level);
+	c->budget -= (s64)c->m->costs->cycles[COST_WALK_REF_SPP] * (SPP_LEVELS - level);
+	if (end != SPP_FOUND)
+		vmx_exit_spp(c, o, gpa, a->lin, end == SPP_MISS);
 	return writable_subpages(e);
+}
+
+bool spp_peek(struct machine *m, u64 spptp, gpa_t gpa, u32 *writable)
+{
+	unsigned level;
+	u64 e;
+
+	if (descend(m, spptp, gpa.v, &e, &level) != SPP_FOUND)
+		return false;
+	*writable = writable_subpages(e);
+	return true;
 }

@@ -158,8 +158,7 @@ struct walk {
 	u16 perm;
 	u8 gshift, shift;
 	bool global;
-	bool spp_known;    /* the sub-page permissions were looked up: */
-	u32 spp_writable;
+	u32 spp_writable; /* sub-pages that are known to be writable */
 };
 
 /* The translation for n bytes at lin, within a page: walks, sets flags, charges; raises #PF or exits on failure. */
@@ -193,8 +192,7 @@ struct ept_result {
 	u8 shift;
 	bool dirty;
 	bool spp;  /* writes may be allowed by sub-page permissions; */
-	bool spp_known; /* these are them: */
-	u32 spp_writable;
+	u32 spp_writable; /* these, if they were looked up */
 };
 /* Translates under the current EPTP; exits with a violation or misconfiguration. */
 void ept_translate(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_result *r);
@@ -207,6 +205,8 @@ static inline u8 ept_fetch_right(const struct cpu *c, u8 guest)
 }
 /* spp.c: the sub-page permissions of gpa's page, bit n for sub-page n; exits if the table does not say. */
 u32 spp_lookup(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a);
+/* The same without any effect, for debuggers; false if the table does not say. */
+bool spp_peek(struct machine *m, u64 spptp, gpa_t gpa, u32 *writable);
 void ept_flush(struct mmu_state *s);
 void ept_flush_root(struct mmu_state *s, u64 root);
 /* After an EPT violation: nothing cached may make it recur. */

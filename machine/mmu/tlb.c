@@ -53,11 +53,11 @@ bool tlb_spp_allows(const struct mmu_state *s, const struct tlb_entry *e, u64 li
 	return p->key == e->key && p->page == e->page && !(spp_touched(lin, n) & ~p->writable);
 }
 
-/* What a walk has not looked up is not known any more: the tables may have changed since. */
+/* What a walk has not looked up is not known any more, as if nothing could be written: the next store looks. */
 static void spp_install(struct mmu_state *s, const struct tlb_entry *e, const struct walk *w)
 {
 	if (e->perm & TP_SPP)
-		s->spp[spp_index(e->page)] = (struct spp_entry){ e->page, w->spp_known ? e->key : 0, w->spp_writable };
+		s->spp[spp_index(e->page)] = (struct spp_entry){ e->page, e->key, w->spp_writable };
 }
 
 /*

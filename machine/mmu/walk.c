@@ -278,7 +278,6 @@ static void translate_page(struct walker *k, u64 gpa, struct walk *w)
 	w->perm |= ((r.perms & EPT_R) ? TP_ER : 0) | ((r.perms & EPT_W) ? TP_EW : 0) |
 		   ((r.perms & ept_fetch_right(k->c, a.guest)) ? TP_EX : 0) | (r.dirty ? TP_ED : 0) |
 		   (r.spp ? TP_SPP : 0);
-	w->spp_known = r.spp_known;
 	w->spp_writable = r.spp_writable;
 	if (r.shift < w->shift)
 		w->shift = r.shift;

@@ -17,7 +17,7 @@ GUEST(g_write, "mov %rax, (%rbx)")
 GUEST(g_jump, "jmp *%rbx")
 
 static uint8_t page[2 * 4096] __attribute__((aligned(4096)));
-static uint64_t eptp_list[512] __attribute__((aligned(4096)));
+static uint64_t eptp_list[1024] __attribute__((aligned(4096))); /* and what lies behind the list */
 static uint64_t second[3][512] __attribute__((aligned(4096))); /* PML4, PDPT, PD of another EPT: shares the rest */
 static uint64_t second_pt[512] __attribute__((aligned(4096)));
 static uint64_t pml5[512] __attribute__((aligned(4096)));
@@ -139,7 +139,7 @@ static void switching(void)
 	*(uint64_t *)page = 0xaaaa;
 	*(uint64_t *)(page + 4096) = 0xbbbb;
 	eptp_list[0] = eptp_list[8] = second_ept();
-	eptp_list[1] = eptp_list[511] = eptp;
+	eptp_list[1] = eptp_list[511] = eptp_list[512] = eptp;
 	regs[REG_RBX] = AT;
 	regs[REG_RCX] = 0;
 	regs[REG_RAX] = VMFUNC_NUMBER_EPTP_SWITCHING;
@@ -241,6 +241,7 @@ static void virtualization_exceptions(void)
 	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_INFO_VALID | INTR_TYPE_NMI << INTR_INFO_TYPE_SHIFT | VEC_NMI);
 	check(enter_guest() == 0 && vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION, "while an event is delivered", "reason %lu",
 	      vmread(VMCS_EXIT_REASON));
+	check(word(VE_INFO_BUSY) == 0, "while an event is delivered", "busy %x", word(VE_INFO_BUSY));
 	*e = (old & ~EPT_MT) | 2 << EPT_MT_SHIFT;
 	flush();
 	run("a misconfiguration is none", g_read, EXIT_EPT_MISCONFIG);
