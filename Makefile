@@ -26,6 +26,11 @@ check-long: build
 	@scripts/setup qemu-system-x86 mmdebstrap fakeroot e2fsprogs
 	@tests/check --long
 
+# The hypervisor and our own tests on Bochs, which is not ours. Slow.
+check-foreign: build
+	@scripts/setup bochs bochs-term bochsbios vgabios grub-common grub-pc-bin xorriso mtools
+	@tests/check-foreign
+
 bench: build
 	@scripts/setup qemu-system-x86 cloc
 	@bench/run
@@ -36,4 +41,4 @@ install: build
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup build demo check check-long bench install clean
+.PHONY: all setup build demo check check-long check-foreign bench install clean

@@ -25,6 +25,7 @@ void machine_open(void);
 void counters_read(struct counters *c);
 /* after - before, member by member. */
 struct counters counters_since(const struct counters *before);
+/* -1 without an oracle: machine_open() was not called. */
 int oracle_watch(pid_t pid, uint64_t start, uint64_t end);
 void oracle_unwatch(int id);
 

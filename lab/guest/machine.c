@@ -88,6 +88,8 @@ int oracle_watch(pid_t pid, uint64_t start, uint64_t end)
 {
 	struct machine_command_block b = { .command = MACHINE_ORACLE_WATCH, .arg = { (uint64_t)pid, start, end } };
 
+	if (fd < 0)
+		return -1;
 	command(&b);
 	return (int)b.out[0];
 }

@@ -459,7 +459,8 @@ static void more(struct trial *t, const struct message *m)
 		t->tracked[i] = true;
 	/* What was stored before to these pages is not to be found: a round of the oracle that nobody judges would lose the
 	 * others' stores, so scenarios collect first. */
-	oracle_round(t->watch, &t->truth);
+	if (t->watch >= 0)
+		oracle_round(t->watch, &t->truth);
 	check_content(t, FIRST, "");
 }
 
@@ -485,7 +486,8 @@ static void gone(struct trial *t)
 {
 	int err = 0;
 
-	oracle_unwatch(t->watch);
+	if (t->watch >= 0)
+		oracle_unwatch(t->watch);
 	t->watch = -1;
 	for (int i = 0; i < 500 && !err; i++) {
 		usleep(10000);

@@ -43,6 +43,24 @@ static void stores(void)
 	round_of("string, locked and vector stores");
 }
 
+/* As trackbench's: every word of an array in order, round after round; then one word in every tenth page. */
+static void array_writer(void)
+{
+	const size_t n = 512;
+	volatile uint64_t *a = (volatile uint64_t *)resident(n);
+
+	track((char *)a, n);
+	for (uint64_t value = 2; value < 5; value++) {
+		for (size_t i = 0; i < n * PG / 8; i++)
+			a[i] = value;
+		round_of("the whole array");
+	}
+	for (size_t i = 0; i < n; i += 10)
+		a[i * PG / 8 + i % 512]++;
+	round_of("a word in every tenth page");
+	round_of("nothing");
+}
+
 static void new_pages(void)
 {
 	char *p = anon(128);
@@ -357,6 +375,7 @@ static void threads_beside(void)
 const struct scenario sound_writes[] = {
 	{ .name = "stores", .run = stores },
 	{ .name = "pages touched for the first time", .run = new_pages },
+	{ .name = "the array writer", .run = array_writer },
 	{ .name = "the log fills many times in a round", .run = many },
 	{ .name = "the ring overflows", .run = overflow, .flags = ONLY_PML | ON_DEMAND },
 	{ .name = "a round in two windows", .run = windows },

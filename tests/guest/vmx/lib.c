@@ -3,8 +3,10 @@
 
 #include "lib.h"
 
-#define COM1      0x3f8
-#define EXIT_PORT 0xf4
+#define COM1            0x3f8
+#define EXIT_PORT       0xf4
+#define PIC_MASTER_MASK 0x21
+#define PIC_SLAVE_MASK  0xa1
 
 static unsigned tests, failed;
 
@@ -148,6 +150,8 @@ void setup_tables(void)
 	uint64_t rsp0 = (uint64_t)trap_stack + sizeof(trap_stack);
 
 	outb(COM1 + 3, 0x03); /* 8 bits, no parity, 1 stop bit */
+	outb(PIC_MASTER_MASK, 0xff); /* firmware may have left the timer's interrupt on */
+	outb(PIC_SLAVE_MASK, 0xff);
 	for (unsigned n = 0; n < 64; n++)
 		set_gate(n);
 	asm volatile("lidt %0" : : "m"(idtr));
