@@ -82,11 +82,24 @@ def phases(job):
     return out
 
 
+# What the guest does to its page tables, and KVM without EPT must see. (EXCEPTION_NMI: page faults, with EPT next to none.)
+SHADOW = ("EXCEPTION_NMI", "CR_ACCESS", "INVLPG", "INVPCID")
+
+
+def sums(figures):
+    """Of one phase: number and cycles of exits, the shadow page tables' part, cycles in the guest's guest; waiting in HLT does not count."""
+    exits = {k: v for k, v in figures["exits"].items() if k != "HLT"}
+    return {"cycles": figures["now"], "count": sum(n for n, _ in figures["exits"].values()), "root": sum(c for _, c in exits.values()),
+            "shadow_count": sum(exits.get(k, (0, 0))[0] for k in SHADOW), "shadow_root": sum(exits.get(k, (0, 0))[1] for k in SHADOW),
+            "nonroot": figures["NONROOT_CYCLES"]}
+
+
 def table(name, figures):
     """One phase as text: exits by reason, most cycles first, and where the time went."""
     rows = [(k, n, c) for k, (n, c) in figures["exits"].items() if n]
     total, cycles = sum(r[1] for r in rows), sum(r[2] for r in rows)
-    print(f"{name}: {figures['now']:,} cycles")
+    s = sums(figures)
+    print(f"{name}: {s['cycles']:,} cycles; in the guest's guest {s['nonroot']:,}, from exits to entries {s['root']:,} and HLT")
     print(f"  {'exit':22} {'count':>9} {'share':>8} {'cycles':>15} {'share':>8} {'each':>9}")
     for reason, n, c in sorted(rows, key=lambda r: -r[2]) + [("all", total, cycles)]:
         print(f"  {reason:22} {n:9,} {100 * n / max(total, 1):6.2f} % {c:15,} {100 * c / max(cycles, 1):6.2f} % {c / max(n, 1):9,.0f}")
@@ -146,6 +159,12 @@ def report(args):
     for variant, rows in data.items():
         for name, figures in rows:
             table(f"{variant}, {name}", figures)
+    print(f"\n{'':32} {'exits':>9} {'shadow':>8} {'guest cycles':>14} {'exit cycles':>14} {'shadow':>8}")
+    for variant, rows in data.items():
+        for name, figures in rows:
+            s = sums(figures)
+            print(f"{variant + ', ' + name:32} {s['count']:9,} {100 * s['shadow_count'] / max(s['count'], 1):6.1f} % {s['nonroot']:14,} "
+                  f"{s['root']:14,} {100 * s['shadow_root'] / max(s['root'], 1):6.1f} %")
     return OK
 
 
