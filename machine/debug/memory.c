@@ -6,15 +6,16 @@
 
 static bool to_host(struct cpu *c, enum address_space s, u64 addr, hpa_t *out)
 {
+	struct view v = s == SPACE_LINEAR ? view_now(c) : view_guest(c);
 	gpa_t gpa = { addr };
 
 	if (s == SPACE_HOST_PHYSICAL) {
 		out->v = addr;
 		return true;
 	}
-	if (s == SPACE_LINEAR && !debug_walk_linear(c, addr, &gpa, NULL))
+	if (s != SPACE_GUEST_PHYSICAL && !debug_walk_linear(c, &v, addr, &gpa, NULL))
 		return false;
-	return debug_walk_ept(c, gpa, out, NULL);
+	return debug_walk_ept(c, &v, gpa, out, NULL);
 }
 
 static size_t part_of(u64 addr, size_t n)

@@ -68,28 +68,31 @@ static void do_tlb(struct debug *d, struct cpu *c, char *args, FILE *f)
 		print_tlb_entry(e, s, f);
 		n++;
 	}
-	fprintf(f, "%u translations (VPID %u, cr3 %" PRIx64 ", EPTP %" PRIx64 ")\n", n, c->vmx.vpid, c->cr3, debug_eptp(c));
+	fprintf(f, "%u translations (VPID %u, cr3 %" PRIx64 ", EPTP %" PRIx64 ")\n", n, c->vmx.vpid, c->cr3, view_now(c).eptp);
 }
 
 static void do_walk(struct debug *d, struct cpu *c, char *args, FILE *f)
 {
+	struct view v = view_now(c);
 	hpa_t hpa;
 	gpa_t gpa;
 	u64 lin;
 
 	if (!number(&args, &lin)) {
-		fputs("walk ADDRESS\n", f);
+		fputs("walk ADDRESS [guest]\n", f);
 		return;
 	}
-	if (!c->mmu->fmt)
+	if (strcmp(word(&args), "guest") == 0)
+		v = view_guest(c);
+	if (!v.fmt)
 		fputs("paging is off\n", f);
-	if (!debug_walk_linear(c, lin, &gpa, f)) {
+	if (!debug_walk_linear(c, &v, lin, &gpa, f)) {
 		fprintf(f, "%" PRIx64 " is not mapped\n", lin);
 		return;
 	}
-	if (!debug_walk_ept(c, gpa, &hpa, f))
+	if (!debug_walk_ept(c, &v, gpa, &hpa, f))
 		fprintf(f, "%" PRIx64 " -> guest-physical %" PRIx64 ", not mapped by EPT\n", lin, gpa.v);
-	else if (debug_eptp(c))
+	else if (v.eptp)
 		fprintf(f, "%" PRIx64 " -> guest-physical %" PRIx64 " -> physical %" PRIx64 "\n", lin, gpa.v, hpa.v);
 	else
 		fprintf(f, "%" PRIx64 " -> physical %" PRIx64 "\n", lin, hpa.v);
@@ -123,7 +126,7 @@ static void dump(struct cpu *c, enum address_space s, char *args, FILE *f)
 	for (size_t i = 0; i < got; i++)
 		fprintf(f, "%s%02x%s", i % 16 ? " " : "", buf[i], i % 16 == 15 || i + 1 == got ? "\n" : "");
 	if (got < n)
-		fprintf(f, "%" PRIx64 ": no RAM\n", addr + got);
+		fprintf(f, "%" PRIx64 ": %s\n", addr + got, s == SPACE_GUEST_PHYSICAL && view_guest(c).eptp ? "not mapped by EPT, or no RAM" : "no RAM");
 }
 
 static void do_gpa(struct debug *d, struct cpu *c, char *args, FILE *f)
@@ -151,10 +154,10 @@ static void choose(const char *const *names, unsigned n, unsigned *value, char *
 
 static void do_space(struct debug *d, struct cpu *c, char *args, FILE *f)
 {
-	static const char *const names[] = { "virtual", "guest-physical", "host-physical" };
+	static const char *const names[] = { "virtual", "guest-virtual", "guest-physical", "host-physical" };
 	unsigned v = d->space;
 
-	choose(names, 3, &v, args, f);
+	choose(names, 4, &v, args, f);
 	d->space = (enum address_space)v;
 }
 
@@ -190,12 +193,12 @@ static const struct {
 	{ "gpa", "ADDRESS [BYTES]: guest-physical memory", do_gpa },
 	{ "help", "this list", do_help },
 	{ "hpa", "ADDRESS [BYTES]: the machine's own physical memory", do_hpa },
-	{ "space", "virtual | guest-physical | host-physical: what x and print read", do_space },
+	{ "space", "virtual | guest-virtual | guest-physical | host-physical: what x and print read", do_space },
 	{ "stats", "event counters, VM exits by reason", do_stats },
 	{ "stops", "root | non-root | all: where breakpoints and watchpoints hold", do_stops },
 	{ "tlb", "the translations that are cached for the current context", do_tlb },
 	{ "vmcs", "the current VMCS by name", do_vmcs },
-	{ "walk", "ADDRESS: each level of the page walk, and of EPT's below it", do_walk },
+	{ "walk", "ADDRESS [guest]: each level of the page walk, and of EPT's below it", do_walk },
 };
 
 static void do_help(struct debug *d, struct cpu *c, char *args, FILE *f)

@@ -16,7 +16,7 @@ enum watch_kind { WATCH_WRITE = 2, WATCH_READ, WATCH_ACCESS }; /* numbers as in 
 /* Where breakpoints and watchpoints hold. */
 enum in_mode { IN_ROOT = 1, IN_NONROOT = 2, IN_ALL = 3 };
 /* What addresses of memory packets are. */
-enum address_space { SPACE_LINEAR, SPACE_GUEST_PHYSICAL, SPACE_HOST_PHYSICAL };
+enum address_space { SPACE_LINEAR, SPACE_GUEST_LINEAR, SPACE_GUEST_PHYSICAL, SPACE_HOST_PHYSICAL };
 
 struct watchpoint {
 	u64 lin, n;
@@ -113,10 +113,18 @@ size_t debug_read(struct cpu *c, enum address_space s, u64 addr, void *buf, size
 size_t debug_write(struct cpu *c, enum address_space s, u64 addr, const void *buf, size_t n);
 
 /* walk.c: translations without effect. f: NULL, or where each level is printed. */
-bool debug_walk_linear(struct cpu *c, u64 lin, gpa_t *out, FILE *f);
-bool debug_walk_ept(struct cpu *c, gpa_t gpa, hpa_t *out, FILE *f);
-/* The current EPT pointer: of non-root operation, else 0. */
-u64 debug_eptp(const struct cpu *c);
+struct view {
+	const struct pt_format *fmt; /* NULL: no paging */
+	u64 cr3, pdpte[4];
+	bool long_mode;
+	u64 eptp; /* 0: no EPT */
+};
+/* As the processor translates now. */
+struct view view_now(const struct cpu *c);
+/* As its guest's addresses are translated: in root operation by the current VMCS, if there is one. */
+struct view view_guest(const struct cpu *c);
+bool debug_walk_linear(struct cpu *c, const struct view *v, u64 lin, gpa_t *out, FILE *f);
+bool debug_walk_ept(struct cpu *c, const struct view *v, gpa_t gpa, hpa_t *out, FILE *f);
 
 /* monitor.c */
 void monitor_command(struct debug *d, struct cpu *c, const char *line, FILE *f);

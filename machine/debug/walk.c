@@ -4,13 +4,16 @@
  * charged; the TLB may say otherwise. SDM 3A "Paging"; SDM 3C "The Extended Page Table Mechanism (EPT)".
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "arch/paging.h"
+#include "arch/vmx.h"
 #include "arch/x86.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/debug/state.h"
 #include "machine/mmu/format.h"
 #include "machine/mmu/phys.h"
+#include "machine/vmx/vmcs.h"
 
 #define EPT_LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * (level)) /* level 0: page table */
 
@@ -47,9 +50,30 @@ static void print_size(FILE *f, unsigned shift)
 		fprintf(f, ", %u KiB page", 1u << (shift - 10));
 }
 
-u64 debug_eptp(const struct cpu *c)
+struct view view_now(const struct cpu *c)
 {
-	return c->vmx.nonroot && c->vmx.ept ? c->vmx.eptp : 0;
+	struct view v = { .fmt = c->mmu->fmt, .cr3 = c->cr3, .long_mode = c->efer & EFER_LMA };
+
+	memcpy(v.pdpte, c->pdpte, sizeof(v.pdpte));
+	v.eptp = c->vmx.nonroot && c->vmx.ept ? c->vmx.eptp : 0;
+	return v;
+}
+
+struct view view_guest(const struct cpu *c)
+{
+	struct view v = { 0 };
+	u64 efer = VMCS(c, ENTRY_CONTROLS) & VMENTRY_IA32E_GUEST ? EFER_LMA : 0;
+
+	if (c->vmx.nonroot || !c->vmx.on || c->vmx.vmcs_ptr == VMX_NO_POINTER)
+		return view_now(c);
+	v.fmt = pt_format_of(VMCS(c, GUEST_CR0), VMCS(c, GUEST_CR4), efer);
+	v.cr3 = VMCS(c, GUEST_CR3);
+	v.long_mode = efer;
+	for (unsigned i = 0; i < 4; i++)
+		v.pdpte[i] = (&VMCS(c, GUEST_PDPTE0))[i];
+	if ((VMCS(c, PROC_CONTROLS) & PROC_SECONDARY_CONTROLS) && (VMCS(c, PROC2_CONTROLS) & PROC2_ENABLE_EPT))
+		v.eptp = VMCS(c, EPT_POINTER);
+	return v;
 }
 
 /* --- EPT --- */
@@ -91,9 +115,9 @@ static bool ept_leaf(u64 e, unsigned level)
 	return level == 0 || (level <= 2 && (e & EPT_PS));
 }
 
-bool debug_walk_ept(struct cpu *c, gpa_t gpa, hpa_t *out, FILE *f)
+bool debug_walk_ept(struct cpu *c, const struct view *v, gpa_t gpa, hpa_t *out, FILE *f)
 {
-	u64 eptp = debug_eptp(c), table = eptp & EPTP_ADDRESS, in_page, e;
+	u64 eptp = v->eptp, table = eptp & EPTP_ADDRESS, in_page, e;
 	hpa_t at;
 
 	out->v = gpa.v;
@@ -140,15 +164,15 @@ static void print_guest(FILE *f, unsigned level, gpa_t at, u64 e, const struct p
 }
 
 /* False: PAE paging has no table for the address. */
-static bool root_table(const struct cpu *c, const struct pt_format *fmt, u64 lin, u64 *table, FILE *f)
+static bool root_table(const struct view *v, u64 lin, u64 *table, FILE *f)
 {
 	u64 e;
 
-	if (!fmt->pae) {
-		*table = c->cr3 & (fmt->entry == 4 ? 0xfffff000ull : CR3_ADDRESS);
+	if (!v->fmt->pae) {
+		*table = v->cr3 & (v->fmt->entry == 4 ? 0xfffff000ull : CR3_ADDRESS);
 		return true;
 	}
-	e = c->pdpte[bits(lin, 31, 30)];
+	e = v->pdpte[bits(lin, 31, 30)];
 	if (f)
 		fprintf(f, "PDPTE%u register = %016" PRIx64 "%s\n", (unsigned)bits(lin, 31, 30), e,
 			e & PTE_P ? " P" : " not present");
@@ -172,32 +196,32 @@ static unsigned top_bit(const struct pt_format *fmt)
 	return l->shift + l->index_bits - 1u;
 }
 
-bool debug_walk_linear(struct cpu *c, u64 lin, gpa_t *out, FILE *f)
+bool debug_walk_linear(struct cpu *c, const struct view *v, u64 lin, gpa_t *out, FILE *f)
 {
-	const struct pt_format *fmt = c->mmu->fmt;
+	const struct pt_format *fmt = v->fmt;
 	u64 table, e;
 
 	out->v = lin;
 	if (!fmt)
 		return true;
-	if ((c->efer & EFER_LMA) && (u64)((s64)(lin << (63 - top_bit(fmt))) >> (63 - top_bit(fmt))) != lin)
+	if (v->long_mode && (u64)((s64)(lin << (63 - top_bit(fmt))) >> (63 - top_bit(fmt))) != lin)
 		return false; /* not canonical */
-	if (!root_table(c, fmt, lin, &table, f))
+	if (!root_table(v, lin, &table, f))
 		return false;
 	for (unsigned level = fmt->levels - 1u;; level--) {
 		const struct pt_level *l = &fmt->level[level];
 		gpa_t at = { table + (lin >> l->shift & ((1u << l->index_bits) - 1)) * fmt->entry };
 		hpa_t host;
 
-		if (!debug_walk_ept(c, at, &host, NULL)) {
+		if (!debug_walk_ept(c, v, at, &host, NULL)) {
 			if (f)
 				fprintf(f, "%-9s @%012" PRIx64 ": not mapped by EPT\n", level_names[level], at.v);
-			return f ? debug_walk_ept(c, at, &host, f) : false;
+			return f ? debug_walk_ept(c, v, at, &host, f) : false;
 		}
 		e = phys_read(bus_ram(&c->m->bus, host), fmt->entry);
 		if (f) {
 			print_guest(f, level, at, e, l);
-			debug_walk_ept(c, at, &host, f);
+			debug_walk_ept(c, v, at, &host, f);
 		}
 		if (!(e & PTE_P))
 			return false;

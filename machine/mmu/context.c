@@ -129,15 +129,15 @@ void mmu_activate(struct cpu *c)
 	c->ctx = x->fast;
 }
 
-static const struct pt_format *paging_format(const struct cpu *c)
+const struct pt_format *pt_format_of(u64 cr0, u64 cr4, u64 efer)
 {
-	if (!(c->cr0 & CR0_PG))
+	if (!(cr0 & CR0_PG))
 		return NULL;
-	if (c->efer & EFER_LMA)
-		return c->cr4 & CR4_LA57 ? &pt_5level : &pt_4level;
-	if (c->cr4 & CR4_PAE)
+	if (efer & EFER_LMA)
+		return cr4 & CR4_LA57 ? &pt_5level : &pt_4level;
+	if (cr4 & CR4_PAE)
 		return &pt_pae;
-	return (c->cr4 & CR4_PSE) ? &pt_32bit_pse : &pt_32bit;
+	return (cr4 & CR4_PSE) ? &pt_32bit_pse : &pt_32bit;
 }
 
 /* PKRU counts in IA-32e mode with CR4.PKE. */
@@ -206,7 +206,7 @@ static void reconfigure(struct cpu *c)
 	s->ept_on = c->vmx.ept;
 	s->eptp = c->vmx.eptp;
 	s->apic = c->vmx.apic_page;
-	s->fmt = paging_format(c);
+	s->fmt = pt_format_of(c->cr0, c->cr4, c->efer);
 	s->cfg = permission_config(c);
 	set_access_rights(s);
 	mmu_activate(c);

@@ -26,6 +26,9 @@ struct pt_format {
 
 extern const struct pt_format pt_32bit, pt_32bit_pse, pt_pae, pt_4level, pt_5level;
 
+/* Of the paging mode that these registers select, EFER.LMA included; NULL without paging. */
+const struct pt_format *pt_format_of(u64 cr0, u64 cr4, u64 efer);
+
 /* The cache slot that may hold the table of `level` for lin. */
 static inline struct psc_entry *psc_slot(struct mmu_state *s, const struct pt_format *f, unsigned level, u64 lin)
 {

@@ -134,6 +134,35 @@ def monitors():
     assert status == 78 and 'ENABLE_EPT' in error and 'ended by the debugger' in error, error
 
 
+def guest_from_root():
+    """In root operation the guest's memory is that of the current VMCS, by its paging and its EPT."""
+    machine = Machine(program, image, '--gdb-wait')
+    gdb = Remote(machine.path)
+    where = sym['guest_count']
+    assert gdb.ask(f"Z0,{sym['root_step']:x},1") == 'OK'
+    assert gdb.ask('c').startswith('T05') and gdb.ask('c').startswith('T05')
+    assert 'VMX root' in gdb.monitor('cpus')
+    assert 'EPT' not in gdb.monitor(f'walk {where:x}')
+    walk = gdb.monitor(f'walk {where:x} guest').splitlines()
+    assert sum('EPT' in line for line in walk) == 4 * 4, walk
+    leaf = walk[-2].split('@')[1]
+    at, entry = (int(x, 16) for x in leaf.split()[0:3:2])
+    gdb.monitor('space host-physical')
+    assert gdb.read(at, 8) == entry
+    assert gdb.ask(f'M{at:x},8:' + '00' * 8) == 'OK'
+    assert 'not mapped by EPT' in gdb.monitor(f'gpa {where:x} 8')
+    gdb.monitor('space guest-virtual')
+    assert gdb.ask(f'm{where:x},8') == 'E0e', 'not mapped by EPT'
+    gdb.monitor('space virtual')
+    assert gdb.read(where, 8) == 1
+    gdb.monitor('space host-physical')
+    assert gdb.ask(f"M{at:x},8:{entry.to_bytes(8, 'little').hex()}") == 'OK'
+    gdb.monitor('space guest-virtual')
+    assert gdb.read(where, 8) == 1
+    assert gdb.ask('D') == 'OK'
+    assert machine.end()[0] == 1
+
+
 def interrupt():
     """Ctrl-C out of an endless loop that the debugger has written itself."""
     machine = Machine(program, image, '--gdb-wait')
@@ -191,6 +220,7 @@ modes()
 watchpoints()
 steps_and_writes()
 monitors()
+guest_from_root()
 interrupt()
 threads()
 attaching(expected)
