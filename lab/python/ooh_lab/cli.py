@@ -37,6 +37,8 @@ def parser():
     n.add_argument("--machine", default="microvm", choices=list(nested.MACHINES), help="QEMU's machine type (default microvm)")
     n.add_argument("--qemu", default="", metavar="OPTIONS", help="more options for QEMU, in one word")
     n.add_argument("--append", default="", metavar="TEXT", dest="append_nested", help="more for the second kernel's command line")
+    n.add_argument("--with", default="", metavar="OPTIONS", dest="options",
+                   help="more options for ooh-machine, in one word: --exit-stats, --trace FILE, --gdb unix:PATH --gdb-wait, ...")
     n.add_argument("--report", action="store_true", help="EPT against shadow paging, boot and a loop of fork and wait: the table of docs/nested.md")
     n.add_argument("--shell", action="store_true", help="a shell in the guest's guest on this terminal (Ctrl-A x ends the machine)")
     n.add_argument("--json", action="store_true", help="figures as JSON lines")

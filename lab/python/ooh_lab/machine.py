@@ -70,9 +70,9 @@ def boot_cycles():
 
 
 class Job:
-    """One job in a resumed guest, running in the background."""
+    """One job in a resumed guest, running in the background. extra: more options for the machine."""
 
-    def __init__(self, name, script, where=None):
+    def __init__(self, name, script, where=None, extra=()):
         self.name = name
         self.dir = place("jobs") / name
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,12 @@ class Job:
         for p in (self.output, self.console, self.stats):
             p.unlink(missing_ok=True)
         argv = [str(MACHINE), "--resume", str(where or snapshot()), "--serial", f"file:{self.console}", "--serial2",
-                f"in:{self.dir / 'job'},out:{self.output}", "--stats", str(self.stats)]
+                f"in:{self.dir / 'job'},out:{self.output}", "--stats", str(self.stats), *extra]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def wait(self):
         """The script's exit status. A machine that ended otherwise is an error."""
-        err = self.process.communicate()[1]
+        err = self.messages = self.process.communicate()[1]
         code = self.process.returncode
         if code < 0 or code % 2 == 0:
             line = (err.strip().splitlines() or ["no message"])[-1]

@@ -2,6 +2,7 @@
 """Stock KVM in the machine: Debian's QEMU boots a second Debian kernel under it. What that costs, by the machine's own counters."""
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -113,8 +114,10 @@ def show(job):
 
 
 def one(args, commands):
-    job = machine.Job("nested", script(commands, " ".join(args.kvm), args.machine, args.vcpus, args.qemu, args.append_nested), snapshot())
+    job = machine.Job("nested", script(commands, " ".join(args.kvm), args.machine, args.vcpus, args.qemu, args.append_nested), snapshot(),
+                      shlex.split(args.options))
     status = job.wait()
+    sys.stderr.write(job.messages if args.options else "")
     if args.json:
         for name, figures in phases(job):
             print(json.dumps({"phase": name, **figures}))
