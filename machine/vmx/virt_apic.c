@@ -116,10 +116,7 @@ static bool virtualize_tpr(struct cpu *c)
 		evaluate(c);
 		return false;
 	}
-	if (!below_threshold(c))
-		return false;
-	c->activity = ACTIVE; /* 27.7.7: right after VM entry the exit wakes from HLT */
-	return exit_now(c, EXIT_TPR_BELOW_THRESHOLD, 0);
+	return below_threshold(c) && exit_now(c, EXIT_TPR_BELOW_THRESHOLD, 0);
 }
 
 /* 30.1.4 "EOI Virtualization" */
@@ -196,8 +193,8 @@ bool vmx_apic_emulate(struct cpu *c)
 }
 
 /*
- * 27.3.2.5 "Updating Non-Register State"; 27.7.7 "VM Exits Induced by the TPR Threshold", which in shutdown wait for an
- * event that ends it.
+ * 27.3.2.5 "Updating Non-Register State"; 27.7.7 "VM Exits Induced by the TPR Threshold": they end HLT, in shutdown they
+ * wait for an event that ends it.
  */
 void vmx_apic_enter(struct cpu *c)
 {

@@ -464,8 +464,8 @@ static void threshold_at_entry(void)
 	expect_field("the shadow stays", VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOV_SS);
 	guest_at(g_get_cr8);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
-	expect_reason("it wakes from HLT", EXIT_TPR_BELOW_THRESHOLD);
-	expect_field("woken", VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	expect_reason("in HLT", EXIT_TPR_BELOW_THRESHOLD);
+	expect_field("what it was before the exit", VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
 	guest_at(g_get_cr8);
 	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_NMI, 2, 0));
 	expect_reason("after the injected event", EXIT_TPR_BELOW_THRESHOLD);
