@@ -111,7 +111,7 @@ static const char usage[] =
 "  --digest-exact      stop at the cycle itself (one CPU); compare only with runs that do the same\n"
 "  --digest-memory     RAM at each of these points too\n"
 "  --engine NAME       interpret, or translate to host code (x86-64 hosts): the same run, faster (interpret, or what\n"
-"                      the environment variable OOH_ENGINE says)\n"
+"                      the environment variable OOH_ENGINE says); translate-eagerly is for tests\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -254,9 +254,13 @@ static int set_net(struct machine_config *cfg, const char *arg)
 
 static enum engine parse_engine(const char *arg)
 {
-	if (arg && strcmp(arg, "interpret") == 0)
-		return ENGINE_INTERPRET;
-	return arg && strcmp(arg, "translate") == 0 ? ENGINE_TRANSLATE : ENGINE_UNSAID;
+	static const char *const name[] = { [ENGINE_INTERPRET] = "interpret", [ENGINE_TRANSLATE] = "translate",
+					    [ENGINE_EAGER] = "translate-eagerly" };
+
+	for (unsigned i = ENGINE_INTERPRET; arg && i <= ENGINE_EAGER; i++)
+		if (strcmp(arg, name[i]) == 0)
+			return (enum engine)i;
+	return ENGINE_UNSAID;
 }
 
 static int set_engine(struct machine_config *cfg, const char *arg)
@@ -265,13 +269,13 @@ static int set_engine(struct machine_config *cfg, const char *arg)
 	return cfg->engine == ENGINE_UNSAID ? fail("--engine %s: not interpret or translate", arg) : -1;
 }
 
-bool config_translates(const struct machine_config *cfg)
+enum engine config_engine(const struct machine_config *cfg)
 {
 	enum engine e = cfg ? cfg->engine : ENGINE_UNSAID;
 
 	if (e == ENGINE_UNSAID)
 		e = parse_engine(getenv("OOH_ENGINE"));
-	return e == ENGINE_TRANSLATE && !(cfg && cfg->gdb);
+	return e == ENGINE_UNSAID || (cfg && cfg->gdb) ? ENGINE_INTERPRET : e;
 }
 
 static int set_option(struct machine_config *cfg, int id, const char *arg)

@@ -9,7 +9,7 @@
 #define MACHINE_DISKS 4
 
 /* ENGINE_UNSAID: as the environment's OOH_ENGINE says, else interpreted. */
-enum engine { ENGINE_UNSAID, ENGINE_INTERPRET, ENGINE_TRANSLATE };
+enum engine { ENGINE_UNSAID, ENGINE_INTERPRET, ENGINE_TRANSLATE, ENGINE_EAGER };
 
 struct machine_config {
 	/* bzImage, vmlinux (ELF64) or Multiboot-1 image; initrd is the module of the latter */
@@ -49,7 +49,7 @@ struct machine_config {
 /* Parses argv; prints usage or one line of error and returns the exit status to end with, or -1 to go on. */
 int config_parse(int argc, char **argv, struct machine_config *cfg);
 
-/* Is code to be translated? A debugger changes decoded code, so with one it is not. NULL: no configuration. */
-bool config_translates(const struct machine_config *cfg);
+/* What is to be used. A debugger changes decoded code, so with one it is interpreted. cfg may be NULL. */
+enum engine config_engine(const struct machine_config *cfg);
 
 #endif

@@ -34,8 +34,8 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 	c->code = code_cache_new(m);
 	if (m->cpu[0])
 		c->jit = m->cpu[0]->jit;
-	else if (config_translates(m->cfg))
-		c->jit = jit_new();
+	else if (config_engine(m->cfg) != ENGINE_INTERPRET)
+		c->jit = jit_new(config_engine(m->cfg) == ENGINE_EAGER);
 	if (!c->jumps || !c->code) {
 		free(c->jumps);
 		free(c);

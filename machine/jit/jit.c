@@ -17,7 +17,7 @@
 #define CODE_SIZE (96ull << 20)
 #define DATA_SIZE (48ull << 20)
 #define BLOCK_ROOM (64ull << 10) /* what one translation needs at most */
-#define HOT 40
+#define HOT 40 /* a translation costs as much as some hundred entries interpreted */
 
 static void *map(int fd, size_t size, int prot)
 {
@@ -40,7 +40,7 @@ static bool map_code(struct jit *j)
 	return j->rw && j->rx;
 }
 
-struct jit *jit_new(void)
+struct jit *jit_new(bool eager)
 {
 	struct jit *j = calloc(1, sizeof(*j));
 
@@ -52,6 +52,7 @@ struct jit *jit_new(void)
 		return NULL;
 	}
 	thunks_make(j);
+	j->hot = eager ? 1 : HOT;
 	return j;
 }
 
@@ -107,7 +108,7 @@ static const struct op *op_count(struct cpu *c, const struct op *o)
 {
 	struct block *b = c->block;
 
-	if (unlikely(++b->heat == HOT) && make_translation(c, b))
+	if (unlikely(++b->heat == c->jit->hot) && make_translation(c, b))
 		return b->ops[0].fn(c, o);
 	return b->first(c, o);
 }

@@ -11,8 +11,8 @@
 struct jit;
 struct translation;
 
-/* NULL: not on this host, or no memory for it. */
-struct jit *jit_new(void);
+/* NULL: not on this host, or no memory for it. eager: blocks are translated when they are first entered, for tests. */
+struct jit *jit_new(bool eager);
 /* A block has been decoded: it counts how often it is entered from now on. */
 void jit_watch(struct jit *j, struct block *b);
 /* The block's links are no more. */

@@ -2,8 +2,9 @@
 /* Hosts that the translator does not know: everything is interpreted. */
 #include "machine/jit/jit.h"
 
-struct jit *jit_new(void)
+struct jit *jit_new(bool eager)
 {
+	(void)eager;
 	return NULL;
 }
 

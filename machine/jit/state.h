@@ -60,6 +60,7 @@ struct jit {
 	u8 *data;            /* translations */
 	size_t data_used;
 	bool full;
+	unsigned hot;        /* entries that make a block worth translating */
 };
 
 static inline const u8 *jit_exec(const struct jit *j, const u8 *rw)
@@ -105,7 +106,7 @@ struct cold {
 	struct flags_at fl;
 };
 
-#define MAX_COLD (BLOCK_MAX_OPS * 4 + 16)
+#define MAX_COLD (BLOCK_MAX_OPS * 6 + 16)
 
 /* A translation in the making. */
 struct tr {
@@ -125,6 +126,7 @@ struct tr {
 	u8 effect[BLOCK_MAX_OPS + 1];      /* EFFECT_* */
 	struct cold cold[MAX_COLD];
 	unsigned ncold;
+	bool sse_checked;
 };
 
 /* What an op does to flags. */

@@ -108,6 +108,7 @@ static void run_handler(struct tr *t)
 	}
 	x_call_to(&t->a, t->j->thunk[THUNK_CALL]);
 	flags_only_mem(t);
+	t->sse_checked = false;
 }
 
 static void emit_op(struct tr *t, const u8 *code, unsigned i)
