@@ -23,6 +23,7 @@ void op_done(struct tr *t, bool flags)
 		if (x->kind != COLD_CALL || x->resume)
 			continue;
 		x->resume = t->a.p;
+		t->fl.mem_host = t->fl.mem_host && x->fl.mem_host; /* the detour does not convert */
 		if (flags)
 			x->kind = COLD_CALL_FLAGS;
 	}
@@ -122,7 +123,7 @@ static void emit_op(struct tr *t, const u8 *code, unsigned i)
 	if (!(t->effect[i] & EFFECT_SEEN))
 		flags_before_write(t);
 	e->emit(t);
-	op_done(t, false);
+	op_done(t, t->fl.host);
 }
 
 static void emit_entry(struct tr *t)
