@@ -418,9 +418,18 @@ static void emit_not(struct tr *t)
 	unary(t, 0xf6, 2, false);
 }
 
+/* AH and AL have the flags now: cc_* and nothing else holds them. */
+static void flags_from_ax(struct tr *t)
+{
+	flags_store_ax(&t->a);
+	op_done(t, false);
+	flags_only_mem(t);
+	t->fl.mem_host = !(t->o->flags & OP_MEM); /* a miss has left the reference's form */
+}
+
 /*
- * Shifts. Their flags are native where the manual defines them: by an immediate of 1. By others only if nobody wants
- * them.
+ * Shifts. OF after a count above 1, and AF, are undefined in the manual, so the host's flags are not taken for them. By
+ * CL only if nobody wants the flags.
  */
 static unsigned shift_count(const struct tr *t)
 {
@@ -441,9 +450,7 @@ static bool can_shift(const struct tr *t)
 {
 	if (!shifts_register(t))
 		return false;
-	if (!is_imm(t, 1))
-		return !flags_wanted(t) && !rotates(t);
-	return !rotates(t) || !flags_wanted(t) || shift_count(t) == 1;
+	return is_imm(t, 1) || (!flags_wanted(t) && !rotates(t));
 }
 
 /* AH and AL of the flags after a shift by an immediate, the host's flags being those of the shift. */
@@ -463,7 +470,26 @@ static void shift_flags(struct tr *t, unsigned n)
 		x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
 	}
 	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xef01); /* AF = 0 */
-	flags_store_ax(a);
+	flags_from_ax(t);
+}
+
+/* The same after a rotation: CF is new, and OF by the result's top bits; the host's flags have all others. */
+static void rotate_flags(struct tr *t, struct rm result)
+{
+	struct asm_buf *a = &t->a;
+	unsigned top = 8u * t->o->size - 1;
+
+	x_u8(a, 0x9f); /* LAHF */
+	x_load(a, 8, T1, result);
+	x_load(a, 8, T2, result);
+	x_shift_imm(a, 5, t->o->size, rm_reg(T1), top);
+	if (t->insn.mnemonic == ZYDIS_MNEMONIC_ROR)
+		x_shift_imm(a, 5, t->o->size, rm_reg(T2), top - 1);
+	x_alu(a, X_XOR, 4, T1, rm_reg(T2));
+	x_alu_imm(a, X_AND, 4, rm_reg(T1), 1);
+	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
+	x_alu(a, X_OR, 4, HAX, rm_reg(T1));
+	flags_from_ax(t);
 }
 
 static void emit_shift(struct tr *t)
@@ -483,23 +509,51 @@ static void emit_shift(struct tr *t)
 		x_shift_imm(&t->a, ext[k], o->size, to, shift_count(t));
 	else
 		x_op(&t->a, 0xd3, o->size, ext[k], to);
-	if (wanted && !rotates(t) && to.reg == T0)
-		target_keep(t, o->dst, to);
-	if (wanted && !rotates(t)) {
-		shift_flags(t, shift_count(t));
-		op_done(t, false);
-		flags_only_mem(t);
-		t->fl.mem_host = true;
-		return;
-	}
 	target_keep(t, o->dst, to);
-	flags_produced(t, no_lazy);
+	if (wanted && rotates(t))
+		rotate_flags(t, guest(o->dst));
+	else if (wanted)
+		shift_flags(t, shift_count(t));
+	else
+		flags_produced(t, no_lazy);
 }
 
-/* IMUL with two and three operands, MUL and IMUL of 64 bits: only where nobody wants the flags. */
+/*
+ * The flags after a multiplication: CF and OF are the host's. SF and PF follow the lower half, in rm, but those of 0
+ * are clear like ZF and AF (undefined in the manual).
+ */
+static void product_flags(struct tr *t, struct rm low)
+{
+	struct asm_buf *a = &t->a;
+	u8 *zero;
+
+	x_op(a, MAP_0F | 0x90 | RM_BYTE, 1, 0, rm_reg(T2)); /* SETO */
+	x_load(a, 8, T1, low);
+	x_alu(a, X_XOR, 4, HAX, rm_reg(HAX));
+	x_test(a, t->o->size, rm_reg(T1), T1);
+	zero = x_jcc(a, CC_X_E);
+	x_u8(a, 0x9f); /* LAHF */
+	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0x8400);
+	x_patch(zero, a->p);
+	x_alu_imm(a, X_AND, 4, rm_reg(T2), 1);
+	x_alu(a, X_OR, 4, HAX, rm_reg(T2));
+	x_shift_imm(a, 4, 4, rm_reg(T2), 8);
+	x_alu(a, X_OR, 4, HAX, rm_reg(T2));
+	flags_from_ax(t);
+}
+
+static void multiplied(struct tr *t, unsigned g)
+{
+	if (flags_wanted(t))
+		product_flags(t, guest(g));
+	else
+		flags_produced(t, no_lazy);
+}
+
+/* IMUL with two and three operands; MUL and IMUL with one. */
 static bool can_imul(const struct tr *t)
 {
-	return !flags_wanted(t) && t->o->size >= 4 && t->insn.operand_count_visible >= 2 && can_memory(t);
+	return t->o->size >= 4 && t->insn.operand_count_visible >= 2 && can_memory(t);
 }
 
 static void emit_imul(struct tr *t)
@@ -523,12 +577,12 @@ static void emit_imul(struct tr *t)
 	}
 	if (reg == T0)
 		x_store(&t->a, 8, guest_mem(o->dst), T0);
-	flags_produced(t, no_lazy);
+	multiplied(t, o->dst);
 }
 
 static bool can_mul(const struct tr *t)
 {
-	return !flags_wanted(t) && t->o->size >= 4 && t->insn.operand_count_visible == 1 && can_memory(t);
+	return t->o->size >= 4 && t->insn.operand_count_visible == 1 && can_memory(t);
 }
 
 /* The host's RAX is scratch; RDX is the guest's own. */
@@ -544,7 +598,7 @@ static void emit_mul(struct tr *t)
 	x_load(&t->a, 8, HAX, guest(RAX));
 	x_op(&t->a, 0xf7, o->size, t->insn.mnemonic == ZYDIS_MNEMONIC_MUL ? 4 : 5, src);
 	x_store(&t->a, 8, guest(RAX), HAX);
-	flags_produced(t, no_lazy);
+	multiplied(t, RAX);
 }
 
 static bool can_imul_any(const struct tr *t)
@@ -558,6 +612,64 @@ static void emit_imul_any(struct tr *t)
 		emit_mul(t);
 	else
 		emit_imul(t);
+}
+
+/* BT BTS BTR BTC: a bit of a register, or of memory at a constant place. CF is new, all other flags stay. */
+static bool can_bit(const struct tr *t)
+{
+	return t->o->size >= 4 && (!is_mem(t, 0) || is_imm(t, 1)) && can_memory(t);
+}
+
+static u32 bit_opcode(const struct tr *t)
+{
+	switch (t->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_BTS: return 5;
+	case ZYDIS_MNEMONIC_BTR: return 6;
+	case ZYDIS_MNEMONIC_BTC: return 7;
+	default:                 return 4;
+	}
+}
+
+static void emit_bit(struct tr *t)
+{
+	const struct op *o = t->o;
+	struct asm_buf *a = &t->a;
+	bool wanted = flags_wanted(t), writes = t->insn.mnemonic != ZYDIS_MNEMONIC_BT;
+	unsigned size = o->size, count = 8 * size - 1;
+	struct rm to = rm_mem(T1, 0);
+
+	if (is_mem(t, 0))
+		mem_operand(t, size, writes);
+	if (wanted) {
+		flags_to_mem(t);
+		t->fl.host = false;
+		t->fl.lazy.kind = LAZY_NONE;
+		flags_to_host(t); /* which makes them CC_HOST in memory */
+		t->fl.host = false;
+	}
+	if (!is_mem(t, 0)) {
+		to = jit_home[o->dst] >= 0 ? guest(o->dst) : rm_reg(T1);
+		x_load(a, 8, T1, guest(o->dst));
+	}
+	if (is_imm(t, 1)) {
+		x_op(a, MAP_0F | 0xba, size, bit_opcode(t), to);
+		x_u8(a, (u8)(o->imm & count));
+	} else {
+		x_op(a, MAP_0F | 0x83 | bit_opcode(t) << 3, size, in_register(t, o->src, T2), to);
+	}
+	if (!is_mem(t, 0) && writes && jit_home[o->dst] < 0)
+		x_store(a, 8, guest_mem(o->dst), T1);
+	if (!wanted) {
+		flags_produced(t, no_lazy);
+		return;
+	}
+	x_op(a, MAP_0F | 0x92 | RM_BYTE, 1, 0, rm_reg(T2)); /* SETC */
+	x_op(a, MAP_0F | 0xb7, 4, T0, CPU(cc_src));
+	x_op(a, MAP_0F | 0xb6 | RM_BYTE, 4, T2, rm_reg(T2));
+	x_shift_imm(a, 4, 4, rm_reg(T2), 8);
+	x_alu_imm(a, X_AND, 4, rm_reg(T0), 0xfe01);
+	x_alu(a, X_OR, 4, T0, rm_reg(T2));
+	flags_from_ax(t);
 }
 
 /* XCHG XADD CMPXCHG. One host thread runs all CPUs: no LOCK is needed. */
@@ -736,8 +848,12 @@ static const struct emitter table[] = {
 	{ ZYDIS_MNEMONIC_SAR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
 	{ ZYDIS_MNEMONIC_ROL, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
 	{ ZYDIS_MNEMONIC_ROR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_IMUL, EFFECT_KILLS | EFFECT_SEEN, can_imul_any, emit_imul_any },
-	{ ZYDIS_MNEMONIC_MUL, EFFECT_KILLS | EFFECT_SEEN, can_mul, emit_mul },
+	{ ZYDIS_MNEMONIC_IMUL, EFFECT_KILLS, can_imul_any, emit_imul_any },
+	{ ZYDIS_MNEMONIC_MUL, EFFECT_KILLS, can_mul, emit_mul },
+	{ ZYDIS_MNEMONIC_BT, EFFECT_PART, can_bit, emit_bit },
+	{ ZYDIS_MNEMONIC_BTS, EFFECT_PART, can_bit, emit_bit },
+	{ ZYDIS_MNEMONIC_BTR, EFFECT_PART, can_bit, emit_bit },
+	{ ZYDIS_MNEMONIC_BTC, EFFECT_PART, can_bit, emit_bit },
 	{ ZYDIS_MNEMONIC_XCHG, 0, can_xchg, emit_xchg },
 	{ ZYDIS_MNEMONIC_XADD, EFFECT_KILLS, can_xchg, emit_xadd },
 	{ ZYDIS_MNEMONIC_CMPXCHG, EFFECT_KILLS, can_xchg, emit_cmpxchg },
@@ -761,7 +877,7 @@ static const struct emitter setcc = { 0, EFFECT_READS, can_setcc, emit_setcc };
 u8 integer_effect(const struct tr *t, u8 effect)
 {
 	if ((effect & EFFECT_PART) && (effect & EFFECT_SEEN) && is_imm(t, 1) && shifts_register(t))
-		return rotates(t) ? EFFECT_PART | EFFECT_SEEN : EFFECT_KILLS;
+		return rotates(t) ? EFFECT_PART : EFFECT_KILLS;
 	return effect;
 }
 
