@@ -417,6 +417,20 @@ static int do_recorded_block(struct ooh_tracker *t, unsigned long blk, unsigned 
 
 /* ---- many blocks ---- */
 
+/* The record stays until the block has been walked: what reclaim takes meanwhile is noted in it, or by it. */
+static int examine_block(struct ooh_tracker *t, unsigned long blk, void *record)
+{
+	void *seen;
+	int err;
+
+	do {
+		seen = record;
+		err = do_recorded_block(t, blk, xa_to_value(seen));
+		record = xa_cmpxchg(&t->blocks, blk, seen, NULL, GFP_KERNEL);
+	} while (!err && record != seen);
+	return err;
+}
+
 static int examine_recorded(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {
 	unsigned long blk;
@@ -424,8 +438,7 @@ static int examine_recorded(struct ooh_tracker *t, unsigned long lo, unsigned lo
 	int err = 0;
 
 	xa_for_each_range(&t->blocks, blk, record, lo >> OOH_BLOCK_SHIFT, (hi - 1) >> OOH_BLOCK_SHIFT) {
-		xa_erase(&t->blocks, blk);
-		err = do_recorded_block(t, blk, xa_to_value(record));
+		err = examine_block(t, blk, record);
 		if (err)
 			break;
 	}

@@ -191,6 +191,7 @@ enum ooh_pte {
 #define OOH_PTE_SHIFT 4
 #define OOH_PTE_KIND  0xful
 void ooh_walk(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long vpn, unsigned long nr, u64 *out);
+void ooh_walk_small(struct mm_struct *mm, unsigned long vpn, unsigned long nr, unsigned long *present);
 bool ooh_walk_huge_or_none(struct mm_struct *mm, unsigned long addr);
 bool ooh_walk_is_huge(struct mm_struct *mm, unsigned long addr);
 bool ooh_vma_untracked(const struct vm_area_struct *vma);

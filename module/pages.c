@@ -239,7 +239,30 @@ static void block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo
 		WRITE_ONCE(t->lost, true);
 }
 
-static void blocks_cut(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+/*
+ * Small pages that came in this round with others (fault-around) and are going in it: they had no fault of their own, so
+ * they get their entries now.
+ */
+static void block_small(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi)
+{
+	const unsigned long first = blk << OOH_BLOCK_SHIFT;
+	DECLARE_BITMAP(present, OOH_BLOCK_PAGES);
+	unsigned long i;
+
+	lo = max(lo, first);
+	hi = min(hi, first + OOH_BLOCK_PAGES);
+	bitmap_zero(present, OOH_BLOCK_PAGES);
+	ooh_walk_small(t->mm, lo, hi - lo, present);
+	for_each_set_bit(i, present, OOH_BLOCK_PAGES) {
+		void *old = xa_load(&t->pages, first + i);
+
+		if ((!old || !(xa_to_value(old) & E_FRAME)) && ooh_in_ranges(t, first + i) &&
+		    ooh_page_or(t, first + i, E_FAULT, PG_CHECK, GFP_NOWAIT | __GFP_NOWARN))
+			WRITE_ONCE(t->lost, true);
+	}
+}
+
+static void blocks_going(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {
 	unsigned long blk;
 	void *old;
@@ -247,6 +270,8 @@ static void blocks_cut(struct ooh_tracker *t, unsigned long lo, unsigned long hi
 	xa_for_each_range(&t->blocks, blk, old, lo >> OOH_BLOCK_SHIFT, (hi - 1) >> OOH_BLOCK_SHIFT)
 		if (ooh_walk_is_huge(t->mm, blk << PMD_SHIFT))
 			block_cut(t, blk, lo, hi);
+		else
+			block_small(t, blk, lo, hi);
 }
 
 /*
@@ -277,12 +302,12 @@ void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned lon
 	if (!READ_ONCE(t->started) || !ooh_ranges_overlap(t, lo, hi))
 		return;
 	t->stats.invalidations++;
+	if (!xa_empty(&t->blocks))
+		blocks_going(t, lo, hi);
 	if (may_fill_holes(t, lo, hi))
 		ooh_block_fault(t, lo);
 	if (!large)
 		ooh_pages_mark(t, lo, hi, E_INVAL, PG_CHECK);
-	if (!xa_empty(&t->blocks))
-		blocks_cut(t, lo, hi);
 }
 
 void ooh_pages_inval_end(struct ooh_tracker *t)

@@ -173,6 +173,27 @@ static pmd_t peek_pmd(struct mm_struct *mm, unsigned long addr)
 }
 
 /* Whether a fault at addr could install more than one page: no table of small pages is there yet. */
+/*
+ * Sets the bits, by their place in the block, of those of the nr pages from vpn on that a table of small pages maps. For
+ * the notifier: who announces a change holds what keeps the table where it is (the mmap_lock, or locks of the rmap).
+ */
+void ooh_walk_small(struct mm_struct *mm, unsigned long vpn, unsigned long nr, unsigned long *present)
+{
+	bool special;
+	pmd_t *pmd = find_pmd(mm, vpn << PAGE_SHIFT, &special);
+	spinlock_t *ptl;
+	unsigned long i;
+	pte_t *pte;
+
+	if (!pmd || pmd_leaf_or_gone(READ_ONCE(*pmd)))
+		return;
+	pte = pte_offset_map_lock(mm, pmd, vpn << PAGE_SHIFT, &ptl);
+	for (i = 0; i < nr; i++)
+		if (pte_present(pte[i]))
+			__set_bit((vpn + i) % OOH_BLOCK_PAGES, present);
+	pte_unmap_unlock(pte, ptl);
+}
+
 bool ooh_walk_huge_or_none(struct mm_struct *mm, unsigned long addr)
 {
 	return pmd_leaf_or_gone(peek_pmd(mm, addr));

@@ -137,7 +137,7 @@ static void be_late(struct trial *t, uint64_t page)
 /*
  * A page that was not there at the last round (or was the zero page), came, was stored to and went again: its content did not
  * change from round to round. The kernel's own trackers cannot see that; PML does, but for a page of a file that fault-around
- * mapped (docs/module.md, "Limits"), so only a scenario that has such pages is loose.
+ * mapped while rounds are collected (docs/module.md, "Limits"), so only a scenario that has such pages is loose.
  */
 static bool left_no_trace(const struct trial *t, uint64_t page)
 {

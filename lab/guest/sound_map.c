@@ -9,6 +9,34 @@
 
 #define FIXED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)
 
+/* Pages of a file that came with their neighbour, were stored to, and went, all in one round. */
+static void fault_around(void)
+{
+	int file = memfd_create("t", 0);
+	char *p = reserve(1024), page[PG];
+
+	for (int i = 0; i < 1024; i++) {
+		memset(page, i + 1, PG);
+		NEED(write(file, page, PG) == (ssize_t)PG);
+	}
+	map(p, 1024, MAP_SHARED | MAP_FIXED, file);
+	track(p, 1024);
+	for (int i = 0; i < 3; i++) {
+		char *q = p + (100 + i * 300) * PG;
+
+		*(volatile char *)q;
+		touch(q + 2 * PG, 3);
+		NEED(pwrite(file, page, 100, q + 7 * PG - p) == 100);
+		NEED(!madvise(q, (i ? 16 : 6) * PG, MADV_DONTNEED));
+		round_of("come by fault-around, stored to, dropped");
+		*(volatile char *)q;
+		touch(q + 3 * PG, 2);
+		NEED(!munmap(q - (i == 2 ? 600 : 0) * PG, (i == 2 ? 700 : 4) * PG));
+		round_of("the same, unmapped");
+		round_of("nothing");
+	}
+}
+
 static void unmapping(void)
 {
 	char *p = resident(64);
@@ -276,6 +304,7 @@ static void heap(void)
 }
 
 const struct scenario sound_map[] = {
+	{ .name = "fault-around, stores, gone in one round", .run = fault_around },
 	{ .name = "mmap, munmap, MAP_FIXED reuse", .run = unmapping },
 	{ .name = "a file mapped over it and back", .run = file_over },
 	{ .name = "mremap moves", .run = moves },
