@@ -31,6 +31,11 @@ check-foreign: build
 	@scripts/setup bochs bochs-term bochsbios vgabios grub-common grub-pc-bin xorriso mtools
 	@tests/check-foreign
 
+# Static analysis.
+lint:
+	@scripts/setup cppcheck
+	@scripts/lint
+
 bench: build
 	@scripts/setup qemu-system-x86 cloc
 	@bench/run
@@ -41,4 +46,4 @@ install: build
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup build demo check check-long check-foreign bench install clean
+.PHONY: all setup build demo check check-long check-foreign lint bench install clean
