@@ -24,7 +24,7 @@ enum option_id {
 	OPT_KERNEL = 1, OPT_INITRD, OPT_APPEND, OPT_RAM, OPT_CPUS, OPT_SERIAL, OPT_SERIAL2, OPT_DISK, OPT_NET, OPT_RNG, OPT_STATS, OPT_SNAPSHOT_TO,
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
 	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
-	OPT_QUIET, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
+	OPT_QUIET, OPT_CPU, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
 	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_ENGINE, OPT_HELP, OPT_VERSION,
 };
 
@@ -43,6 +43,7 @@ static const struct option options[] = {
 	{ "snapshot-to", required_argument, NULL, OPT_SNAPSHOT_TO },
 	{ "snapshot-exit", no_argument, NULL, OPT_SNAPSHOT_EXIT },
 	{ "resume", required_argument, NULL, OPT_RESUME },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "costs", required_argument, NULL, OPT_COSTS },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "epoch", required_argument, NULL, OPT_EPOCH },
@@ -78,6 +79,7 @@ static const char usage[] =
 "  --append TEXT       kernel command line\n"
 "  --ram SIZE          memory, with suffix K, M or G (512M); a multiple of 2M\n"
 "  --cpus N            processors, 1 to 8 (1)\n"
+"  --cpu LIST          features that its processors have not (-NAME) or have besides (+NAME), by commas: -avx2,-pcid\n"
 "  --epoch SECONDS     what the real-time clock starts with, since 1970 (1767225600)\n"
 "  --seed N            of RDRAND, RDSEED and all else that looks random (1)\n"
 "  --costs NAME        cost table: prescott, merom, penryn, westmere, sandybridge, ivybridge, haswell, broadwell\n"
@@ -295,6 +297,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_SNAPSHOT_TO: cfg->snapshot_to = arg; return -1;
 	case OPT_SNAPSHOT_EXIT: cfg->snapshot_exit = true; return -1;
 	case OPT_RESUME: cfg->resume = arg; return -1;
+	case OPT_CPU: cfg->cpu = arg; return -1;
 	case OPT_COSTS: return set_costs(cfg, arg);
 	case OPT_SEED: return set_u64(&cfg->seed, "--seed", arg, 0);
 	case OPT_EPOCH: return set_u64(&cfg->epoch, "--epoch", arg, 0);

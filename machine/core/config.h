@@ -16,6 +16,7 @@ struct machine_config {
 	const char *kernel, *initrd, *append;
 	u64 ram;             /* bytes */
 	unsigned cpus;
+	const char *cpu;     /* features left out and put in: "-AVX2,..."; NULL: none */
 	const char *costs;   /* cost table: "broadwell" */
 	u64 seed;
 	/* "stdio", "null", "file:PATH" (output), "in:PATH,out:PATH" (input there from the first cycle) */

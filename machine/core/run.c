@@ -15,6 +15,7 @@
 #include "machine/core/smp.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/debug/debug.h"
 #include "machine/debug/trace.h"
 #include "machine/dev/dev.h"
@@ -63,11 +64,17 @@ static int start_guest(struct machine *m, const struct machine_config *cfg)
 
 int machine_init(struct machine *m, struct machine_config *cfg)
 {
+	const char *wrong;
 	int status;
 
 	memset(m, 0, sizeof(*m));
 	if (cfg->resume && snapshot_read_config(cfg->resume, cfg) != 0)
 		return STATUS_ENVIRONMENT;
+	wrong = cpuid_choose(cfg->cpu);
+	if (wrong) {
+		fprintf(stderr, "ooh-machine: --cpu %s: no such feature here\n", wrong);
+		return STATUS_USAGE;
+	}
 	if (fpu_host_lacks()) {
 		fprintf(stderr, "ooh-machine: the host's CPU lacks %s\n", fpu_host_lacks());
 		return STATUS_ENVIRONMENT;

@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 3
+#define VERSION 4
 
 struct header {
 	char magic[8];
@@ -186,6 +186,7 @@ static void snap_config(struct snap *s, struct machine_config *cfg)
 	for (unsigned i = 0; i < MACHINE_DISKS; i++)
 		snap_string(s, "config.disk", &cfg->disk[i]);
 	snap_string(s, "config.net", &cfg->net);
+	snap_string(s, "config.cpu", &cfg->cpu);
 	snap_var(s, "config.rng", cfg->rng);
 }
 

@@ -43,13 +43,14 @@ struct fpu_state {
 	u64 fip, fdp;
 	u16 fcs, fds;
 	u32 mxcsr;
+	struct ymm scratch;   /* within one instruction */
 };
 
 /* State after reset (FNINIT and MXCSR = 1F80H). */
 void fpu_reset(struct cpu *c);
 
 /*
- * Fills l->op for one decoded x87, MMX, SSE … SSE4.2, AES, PCLMULQDQ, FXSAVE/FXRSTOR/LDMXCSR/… instruction;
+ * Fills l->op for one decoded x87, MMX, SSE … SSE4.2, AES, PCLMULQDQ, AVX, AVX2, FMA, F16C, FXSAVE/LDMXCSR/… instruction;
  * returns false if the instruction is not this room's. Whether CPUID enumerates it is checked by the caller.
  */
 bool fpu_lower(struct lower *l);
@@ -57,7 +58,10 @@ bool fpu_lower(struct lower *l);
 /* Saves or restores the room's part of one CPU. */
 void fpu_snap(struct cpu *c, struct snap *s);
 
-/* NULL if the host's CPU can do all that the handlers ask of it, else what it lacks. To be asked once at start-up. */
+/*
+ * NULL if the host's CPU can do all that the enumerated instructions ask of it, else what it lacks. To be asked once at
+ * start-up: what the guest sees never depends on the host by itself.
+ */
 const char *fpu_host_lacks(void);
 
 /* The mnemonics of this room (ZydisMnemonic), for tests: the i-th, or 0 past the end. */

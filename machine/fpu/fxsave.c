@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR. */
-#include "machine/fpu/access.h"
+#include "machine/fpu/fxsave.h"
+
 #include "machine/fpu/rows.h"
 #include "machine/fpu/x87.h"
 
 #define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
 
-/* SDM 1 "FXSAVE Area": layout; from 416 on nothing is written. */
-#define FX_ST   32
-#define FX_XMM  160
+/* From byte 416 on nothing is written. */
 #define FX_SIZE 512
 #define FX_WRITTEN_64 (FX_XMM + 16 * 16)
 #define FX_WRITTEN_32 (FX_XMM + 8 * 16)
@@ -18,13 +17,72 @@ struct fx_head {
 	u8 ftw, reserved;
 	u16 fop;
 	u64 fip, fdp;
-	u32 mxcsr, mxcsr_mask;
 };
-_Static_assert(sizeof(struct fx_head) == FX_ST, "the manual's layout");
+_Static_assert(sizeof(struct fx_head) == FX_MXCSR, "the manual's layout");
 
-static unsigned fx_xmms(const struct cpu *c)
+/* The instruction pointer register has 48 bits. */
+static u64 canonical(u64 v)
 {
-	return c->code_size == 64 ? 16 : 8;
+	return (u64)((s64)(v << 16) >> 16);
+}
+
+void fx_put_x87(const struct cpu *c, u8 *buf, bool wide)
+{
+	const struct fpu_state *f = &c->fpu;
+	struct fx_head h = {
+		.fcw = f->fcw, .fsw = f->fsw, .ftw = f->ftw, .fop = f->fop,
+		.fip = wide ? f->fip : (u32)f->fip | (u64)f->fcs << 32,
+		.fdp = wide ? f->fdp : (u32)f->fdp | (u64)f->fds << 32,
+	};
+
+	memcpy(buf, &h, sizeof(h));
+	for (unsigned i = 0; i < 8; i++) {
+		memset(buf + FX_ST + 16 * i, 0, 16);
+		x87_put(buf + FX_ST + 16 * i, &f->st[(x87_top(c) + i) & 7]);
+	}
+}
+
+void fx_get_x87(struct cpu *c, const u8 *buf, bool wide)
+{
+	struct fx_head h;
+
+	memcpy(&h, buf, sizeof(h));
+	c->fpu.fop = h.fop & X87_FOP_MASK;
+	c->fpu.fip = wide ? canonical(h.fip) : (u32)h.fip;
+	c->fpu.fdp = wide ? h.fdp : (u32)h.fdp;
+	x87_set_env(c, h.fcw, h.fsw, h.ftw);
+	for (unsigned i = 0; i < 8; i++)
+		x87_get(buf + FX_ST + 16 * i, x87_st(c, i));
+}
+
+void fx_init_x87(struct cpu *c)
+{
+	struct fpu_state *f = &c->fpu;
+
+	f->fcw = FCW_INIT;
+	f->fsw = f->fop = f->fcs = f->fds = 0;
+	f->ftw = 0;
+	f->fip = f->fdp = 0;
+	memset(f->st, 0, sizeof(f->st));
+}
+
+void fx_put_mxcsr(const struct cpu *c, u8 *buf)
+{
+	const u32 v[2] = { c->fpu.mxcsr, MXCSR_VALID };
+
+	memcpy(buf + FX_MXCSR, v, sizeof(v));
+}
+
+void fx_put_xmm(const struct cpu *c, u8 *buf)
+{
+	for (unsigned i = 0; i < fx_xmms(c); i++)
+		memcpy(buf + FX_XMM + 16 * i, &c->fpu.ymm[i].lo, 16);
+}
+
+void fx_get_xmm(struct cpu *c, const u8 *buf)
+{
+	for (unsigned i = 0; i < fx_xmms(c); i++)
+		memcpy(&c->fpu.ymm[i].lo, buf + FX_XMM + 16 * i, 16);
 }
 
 static u64 fx_lin(struct cpu *c, const struct op *o, enum mmu_access a)
@@ -38,51 +96,27 @@ static u64 fx_lin(struct cpu *c, const struct op *o, enum mmu_access a)
 
 static void fxsave(struct cpu *c, const struct op *o, bool wide)
 {
-	const struct fpu_state *f = &c->fpu;
 	u64 lin = fx_lin(c, o, ACCESS_WRITE);
-	struct fx_head h = {
-		.fcw = f->fcw, .fsw = f->fsw, .ftw = f->ftw, .fop = f->fop,
-		.fip = wide ? f->fip : (u32)f->fip | (u64)f->fcs << 32,
-		.fdp = wide ? f->fdp : (u32)f->fdp | (u64)f->fds << 32,
-		.mxcsr = f->mxcsr, .mxcsr_mask = MXCSR_VALID,
-	};
-	u8 buf[FX_WRITTEN_64] = { 0 };
-	unsigned n = fx_xmms(c);
+	u8 buf[FX_WRITTEN_64];
 
-	memcpy(buf, &h, sizeof(h));
-	for (unsigned i = 0; i < 8; i++)
-		x87_put(buf + FX_ST + 16 * i, x87_st(c, i));
-	for (unsigned i = 0; i < n; i++)
-		memcpy(buf + FX_XMM + 16 * i, &f->ymm[i].lo, 16);
-	st_buf(c, o, lin, buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
-}
-
-/* The instruction pointer register has 48 bits. */
-static u64 canonical(u64 v)
-{
-	return (u64)((s64)(v << 16) >> 16);
+	fx_put_x87(c, buf, wide);
+	fx_put_mxcsr(c, buf);
+	fx_put_xmm(c, buf);
+	st_buf(c, o, lin, buf, fx_xmms(c) == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
 }
 
 static void fxrstor(struct cpu *c, const struct op *o, bool wide)
 {
-	struct fpu_state *f = &c->fpu;
-	struct fx_head h;
 	u8 buf[FX_WRITTEN_64];
-	unsigned n = fx_xmms(c);
+	u32 mxcsr;
 
-	ld_buf(c, o, fx_lin(c, o, ACCESS_READ), buf, n == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
-	memcpy(&h, buf, sizeof(h));
-	if (h.mxcsr & ~MXCSR_VALID)
+	ld_buf(c, o, fx_lin(c, o, ACCESS_READ), buf, fx_xmms(c) == 16 ? FX_WRITTEN_64 : FX_WRITTEN_32);
+	memcpy(&mxcsr, buf + FX_MXCSR, sizeof(mxcsr));
+	if (mxcsr & ~MXCSR_VALID)
 		cpu_raise_err(c, o, VEC_GP, 0);
-	f->fop = h.fop & X87_FOP_MASK;
-	f->fip = wide ? canonical(h.fip) : (u32)h.fip;
-	f->fdp = wide ? h.fdp : (u32)h.fdp;
-	f->mxcsr = h.mxcsr;
-	x87_set_env(c, h.fcw, h.fsw, h.ftw);
-	for (unsigned i = 0; i < 8; i++)
-		x87_get(buf + FX_ST + 16 * i, x87_st(c, i));
-	for (unsigned i = 0; i < n; i++)
-		memcpy(&f->ymm[i].lo, buf + FX_XMM + 16 * i, 16);
+	c->fpu.mxcsr = mxcsr;
+	fx_get_x87(c, buf, wide);
+	fx_get_xmm(c, buf);
 }
 
 HANDLER(fxsave32)

@@ -3,10 +3,11 @@
 #include "machine/cpu/cpu.h"
 #include "machine/fpu/fpu.h"
 #include "machine/fpu/rows.h"
+#include "machine/fpu/vex.h"
 
 static const struct fpu_row *const tables[] = {
 	fpu_rows_int, fpu_rows_imm, fpu_rows_move, fpu_rows_float, fpu_rows_convert, fpu_rows_string, fpu_rows_state,
-	fpu_rows_control, fpu_rows_x87,
+	fpu_rows_control, fpu_rows_x87, fpu_rows_xsave,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
@@ -82,7 +83,7 @@ static bool shown(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *z
 	return n < i->operand_count && z[n].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN;
 }
 
-/* MASKMOVQ and MASKMOVDQU: [rDI] in a segment that may be overridden. */
+/* (V)MASKMOVQ and MASKMOVDQU: [rDI] in a segment that may be overridden. */
 static void hidden_memory(const struct lower *l)
 {
 	struct op *op = l->op;
@@ -127,7 +128,8 @@ static void fill_operands(const struct lower *l)
 	op->aux2 = l->insn->operand_width / 8;
 	if (op->mnem == ZYDIS_MNEMONIC_CRC32)
 		op->aux2 = (u8)(l->ops[1].size / 8);
-	if (op->mnem == ZYDIS_MNEMONIC_MASKMOVQ || op->mnem == ZYDIS_MNEMONIC_MASKMOVDQU)
+	if (op->mnem == ZYDIS_MNEMONIC_MASKMOVQ || op->mnem == ZYDIS_MNEMONIC_MASKMOVDQU ||
+	    op->mnem == ZYDIS_MNEMONIC_VMASKMOVDQU)
 		hidden_memory(l);
 	if (l->insn->meta.category == ZYDIS_CATEGORY_X87_ALU || l->insn->meta.category == ZYDIS_CATEGORY_FCMOV)
 		op->imm = (l->insn->opcode & 7u) << 8 | l->insn->raw.modrm.mod << 6 | l->insn->raw.modrm.reg << 3 |
@@ -142,12 +144,17 @@ static const struct {
 #define SLOW(name, k) { ZYDIS_MNEMONIC_##name, COST_##k },
 	SLOW(DIVPS, FP_DIV) SLOW(DIVPD, FP_DIV) SLOW(DIVSS, FP_DIV) SLOW(DIVSD, FP_DIV)
 	SLOW(SQRTPS, FP_DIV) SLOW(SQRTPD, FP_DIV) SLOW(SQRTSS, FP_DIV) SLOW(SQRTSD, FP_DIV)
+	SLOW(VDIVPS, FP_DIV) SLOW(VDIVPD, FP_DIV) SLOW(VDIVSS, FP_DIV) SLOW(VDIVSD, FP_DIV)
+	SLOW(VSQRTPS, FP_DIV) SLOW(VSQRTPD, FP_DIV) SLOW(VSQRTSS, FP_DIV) SLOW(VSQRTSD, FP_DIV)
 	SLOW(FDIV, X87_DIV) SLOW(FDIVP, X87_DIV) SLOW(FDIVR, X87_DIV) SLOW(FDIVRP, X87_DIV) SLOW(FIDIV, X87_DIV)
 	SLOW(FIDIVR, X87_DIV) SLOW(FSQRT, X87_DIV) SLOW(FPREM, X87_DIV) SLOW(FPREM1, X87_DIV)
 	SLOW(F2XM1, X87_FUNCTION) SLOW(FYL2X, X87_FUNCTION) SLOW(FYL2XP1, X87_FUNCTION) SLOW(FSIN, X87_FUNCTION)
 	SLOW(FCOS, X87_FUNCTION) SLOW(FSINCOS, X87_FUNCTION) SLOW(FPTAN, X87_FUNCTION) SLOW(FPATAN, X87_FUNCTION)
 	SLOW(FBLD, X87_FUNCTION) SLOW(FBSTP, X87_FUNCTION)
 	SLOW(FNSAVE, X87_ENV) SLOW(FRSTOR, X87_ENV) SLOW(FNSTENV, X87_ENV) SLOW(FLDENV, X87_ENV)
+	SLOW(XSAVE, XSAVE) SLOW(XSAVE64, XSAVE) SLOW(XSAVEOPT, XSAVE) SLOW(XSAVEOPT64, XSAVE) SLOW(XSAVEC, XSAVE)
+	SLOW(XSAVEC64, XSAVE) SLOW(XSAVES, XSAVE) SLOW(XSAVES64, XSAVE) SLOW(XRSTOR, XRSTOR) SLOW(XRSTOR64, XRSTOR)
+	SLOW(XRSTORS, XRSTOR) SLOW(XRSTORS64, XRSTOR)
 	SLOW(FXSAVE, FXSAVE) SLOW(FXSAVE64, FXSAVE) SLOW(FXRSTOR, FXSAVE) SLOW(FXRSTOR64, FXSAVE)
 #undef SLOW
 };
@@ -168,8 +175,13 @@ bool fpu_lower(struct lower *l)
 	/* MOVSD and CMPSD are string instructions too. */
 	if (l->insn->meta.category == ZYDIS_CATEGORY_STRINGOP)
 		return false;
-	/* VEX and EVEX forms are not ours, whatever the mnemonic. */
-	if (l->insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	if (l->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && vex_lower(l)) {
+		fill_cost(l);
+		return true;
+	}
+	/* Some VEX forms have rows beside their legacy ones; EVEX forms are not ours, whatever the mnemonic. */
+	if (l->insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    l->insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return false;
 	for (unsigned i = 0; i < 2 && shown(l->insn, z, i); i++) {
 		shape |= kind_of(&z[i]) << (i ? 0 : 4);

@@ -32,6 +32,7 @@ struct fpu_row {
 /* Ends with mnem 0. */
 extern const struct fpu_row fpu_rows_int[], fpu_rows_imm[], fpu_rows_move[], fpu_rows_float[], fpu_rows_convert[];
 extern const struct fpu_row fpu_rows_string[], fpu_rows_state[], fpu_rows_control[], fpu_rows_x87[];
+extern const struct fpu_row fpu_rows_xsave[];
 
 #define ROW(name, shape, fn)         { ZYDIS_MNEMONIC_##name, shape, 0, fn }
 #define ROW_SIZED(name, shape, n, fn) { ZYDIS_MNEMONIC_##name, shape, n, fn }

@@ -5,6 +5,7 @@
  */
 #include "machine/fpu/access.h"
 #include "machine/fpu/rows.h"
+#include "machine/fpu/vex.h"
 
 #define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
 
@@ -346,6 +347,13 @@ HANDLER(maskmovdqu)
 	OP_NEXT(c, o);
 }
 
+HANDLER(vmaskmovdqu)
+{
+	avx_check(c, o);
+	store_masked(c, o, xmm_dst(c, o)->b, xmm_src(c, o)->b, 16);
+	OP_NEXT(c, o);
+}
+
 HANDLER(maskmovq)
 {
 	mmx_check(c, o);
@@ -422,6 +430,7 @@ const struct fpu_row fpu_rows_move[] = {
 	ROW(PMOVMSKB, SHAPE(G, X), pmovmskb_gx),
 	ROW(PMOVMSKB, SHAPE(G, Y), pmovmskb_gy),
 	ROW(MASKMOVDQU, SHAPE(X, X), maskmovdqu),
+	ROW(VMASKMOVDQU, SHAPE(X, X), vmaskmovdqu),
 	ROW(MASKMOVQ, SHAPE(Y, Y), maskmovq),
 	ROW(EMMS, SHAPE0, emms),
 	ROW_END

@@ -2,6 +2,7 @@
 /* SSE4.2: PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM, and CRC32. */
 #include "machine/fpu/access.h"
 #include "machine/fpu/rows.h"
+#include "machine/fpu/vex.h"
 
 #define HANDLER(name) static const struct op *name(struct cpu *c, const struct op *o)
 
@@ -117,24 +118,41 @@ static void pcmpistrm(struct cpu *c, const struct op *o, vec128 s)
 	cpu_set_status(c, status_of(r.ax));
 }
 
+/* The VEX forms of those that yield a mask clear the upper half of its register. */
+static void vpcmpestrm(struct cpu *c, const struct op *o, vec128 s)
+{
+	pcmpestrm(c, o, s);
+	c->fpu.ymm[0].hi.v = (vec128){ 0, 0 };
+}
+
+static void vpcmpistrm(struct cpu *c, const struct op *o, vec128 s)
+{
+	pcmpistrm(c, o, s);
+	c->fpu.ymm[0].hi.v = (vec128){ 0, 0 };
+}
+
 /* Their memory operand need not be aligned. */
-#define DEFINE(name)                                                                                                   \
+#define DEFINE(name, check, work)                                                                                      \
 	HANDLER(name##_xx)                                                                                             \
 	{                                                                                                              \
-		sse_check(c, o);                                                                                       \
-		name(c, o, xmm_src(c, o)->v);                                                                          \
+		check(c, o);                                                                                           \
+		work(c, o, xmm_src(c, o)->v);                                                                          \
 		OP_NEXT(c, o);                                                                                         \
 	}                                                                                                              \
 	HANDLER(name##_xm)                                                                                             \
 	{                                                                                                              \
-		sse_check(c, o);                                                                                       \
-		name(c, o, sse_ldu128(c, o));                                                                          \
+		check(c, o);                                                                                           \
+		work(c, o, sse_ldu128(c, o));                                                                          \
 		OP_NEXT(c, o);                                                                                         \
 	}
-DEFINE(pcmpestri)
-DEFINE(pcmpestrm)
-DEFINE(pcmpistri)
-DEFINE(pcmpistrm)
+DEFINE(pcmpestri, sse_check, pcmpestri)
+DEFINE(pcmpestrm, sse_check, pcmpestrm)
+DEFINE(pcmpistri, sse_check, pcmpistri)
+DEFINE(pcmpistrm, sse_check, pcmpistrm)
+DEFINE(vpcmpestri, avx_check, pcmpestri)
+DEFINE(vpcmpestrm, avx_check, vpcmpestrm)
+DEFINE(vpcmpistri, avx_check, pcmpistri)
+DEFINE(vpcmpistrm, avx_check, vpcmpistrm)
 
 /* CRC32 works on general registers: none of this room's checks apply. */
 static u64 crc32_step(u64 crc, u64 v, unsigned size)
@@ -184,6 +202,10 @@ const struct fpu_row fpu_rows_string[] = {
 	ROWS(PCMPESTRM, pcmpestrm),
 	ROWS(PCMPISTRI, pcmpistri),
 	ROWS(PCMPISTRM, pcmpistrm),
+	ROWS(VPCMPESTRI, vpcmpestri),
+	ROWS(VPCMPESTRM, vpcmpestrm),
+	ROWS(VPCMPISTRI, vpcmpistri),
+	ROWS(VPCMPISTRM, vpcmpistrm),
 	ROW(CRC32, SHAPE(G, G), crc32_gg),
 	ROW(CRC32, SHAPE(G, M), crc32_gm),
 	ROW_END

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reset, snapshots, and the refusals that every instruction of the room begins with. */
 #include "machine/core/snapshot.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/fpu/access.h"
 
 void fpu_reset(struct cpu *c)
@@ -33,12 +34,19 @@ void fpu_snap(struct cpu *c, struct snap *s)
 
 const char *fpu_host_lacks(void)
 {
-	if (!__builtin_cpu_supports("sse4.2"))
-		return "SSE4.2";
-	if (!__builtin_cpu_supports("aes"))
-		return "AES-NI";
-	if (!__builtin_cpu_supports("pclmul"))
-		return "PCLMULQDQ";
+	const struct { bool wanted; int there; const char *text; } all[] = {
+		{ true, __builtin_cpu_supports("sse4.2"), "SSE4.2" },
+		{ true, __builtin_cpu_supports("aes"), "AES-NI" },
+		{ true, __builtin_cpu_supports("pclmul"), "PCLMULQDQ" },
+		{ cpuid_has(NULL, FEAT_AVX), __builtin_cpu_supports("avx"), "AVX: --cpu -avx does without" },
+		{ cpuid_has(NULL, FEAT_AVX2), __builtin_cpu_supports("avx2"), "AVX2: --cpu -avx2 does without" },
+		{ cpuid_has(NULL, FEAT_FMA), __builtin_cpu_supports("fma"), "FMA: --cpu -fma does without" },
+		{ cpuid_has(NULL, FEAT_F16C), __builtin_cpu_supports("f16c"), "F16C: --cpu -f16c does without" },
+	};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].wanted && !all[i].there)
+			return all[i].text;
 	return NULL;
 }
 

@@ -167,6 +167,30 @@ static unsigned put_sse_opcode(struct sem_rng *r, uint8_t *b)
 	return n;
 }
 
+/* AVX: VEX of either length and a vector opcode; vvvv is all ones where there is no second source. */
+static unsigned put_avx_opcode(struct sem_rng *r, uint8_t *b)
+{
+	static const uint8_t map1[] = { 0x10, 0x20, 0x50, 0x60, 0x70, 0xd0, 0xe0, 0xf0, 0xc0, 0x10 };
+	static const uint8_t map2[] = { 0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x70, 0x90, 0xa0, 0xb0, 0x90, 0xa0, 0xb0 };
+	static const uint8_t map3[] = { 0x00, 0x10, 0x20, 0x40, 0x60 };
+	static const uint8_t prefix[] = { 1, 1, 1, 0, 2, 3 };
+	unsigned map = below(r, 10) < 5 ? 1 : below(r, 3) ? 2 : 3;
+	uint8_t row = map == 1 ? PICK(r, map1) : map == 2 ? PICK(r, map2) : PICK(r, map3);
+	uint8_t vvvv = (uint8_t)(percent(r, 40) ? 15 : below(r, 16)), l = (uint8_t)below(r, 2);
+
+	b[0] = 0xc4;
+	b[1] = (uint8_t)(below(r, 8) << 5 | map);
+	b[2] = (uint8_t)((percent(r, 35) ? 0x80 : 0) | vvvv << 3 | l << 2 | (map == 1 ? PICK(r, prefix) : 1));
+	b[3] = (uint8_t)(row | below(r, 16));
+	if (map == 1 && percent(r, 30)) { /* the short prefix */
+		b[1] = (uint8_t)((b[1] & 0x80) | (b[2] & 0x7f));
+		b[0] = 0xc5;
+		b[2] = b[3];
+		return 3;
+	}
+	return 4;
+}
+
 static unsigned put_opcode(struct maker *m, uint8_t *b)
 {
 	unsigned k = below(m->r, 4);
@@ -175,6 +199,8 @@ static unsigned put_opcode(struct maker *m, uint8_t *b)
 		b[0] = (uint8_t)(0x70 + below(m->r, 16));
 		return 1;
 	}
+	if ((m->classes & SEM_AVX) && k >= 1)
+		return k == 1 ? put_sse_opcode(m->r, b) : put_avx_opcode(m->r, b);
 	if ((m->classes & SEM_SSE) && k >= 2)
 		return put_sse_opcode(m->r, b);
 	if ((m->classes & SEM_X87) && k == 1) {
@@ -263,6 +289,13 @@ static bool allowed_set(ZydisISASet set, unsigned classes)
 	case ZYDIS_ISA_SET_PENTIUMMMX:
 		/* An MMX instruction that faults may have changed TOP: not after x87 ones. */
 		return (classes & SEM_SSE) && !(classes & SEM_X87);
+	case ZYDIS_ISA_SET_AVX:
+	case ZYDIS_ISA_SET_AVX2:
+	case ZYDIS_ISA_SET_AVX2GATHER:
+	case ZYDIS_ISA_SET_AVXAES:
+	case ZYDIS_ISA_SET_F16C:
+	case ZYDIS_ISA_SET_FMA:
+		return classes & SEM_AVX;
 	case ZYDIS_ISA_SET_X87:
 	case ZYDIS_ISA_SET_FCMOV:
 	case ZYDIS_ISA_SET_SSE3X87:
@@ -305,6 +338,7 @@ static bool allowed_mnemonic(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_INT3:
 	case ZYDIS_MNEMONIC_MASKMOVQ: /* with a mask of 0 it may fault or not */
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV: /* instruction pointers, opcode */
 	case ZYDIS_MNEMONIC_FLDENV:
@@ -379,13 +413,14 @@ static bool plausible(struct maker *m, const struct draw *d)
 	for (unsigned i = 0; i < d->insn.operand_count; i++) {
 		const ZydisDecodedOperand *o = &d->ops[i];
 
-		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->mem.type == ZYDIS_MEMOP_TYPE_MEM) {
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->mem.type <= ZYDIS_MEMOP_TYPE_VSIB) {
 			bool base = o->mem.base == ZYDIS_REGISTER_RIP || in_set(POINTERS | 1u << 4, o->mem.base);
 			bool index = o->mem.index == ZYDIS_REGISTER_NONE || in_set(index_registers(m), o->mem.index);
+			bool vsib = o->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
 
 			if (o->mem.base == ZYDIS_REGISTER_NONE && d->insn.raw.disp.size >= 32)
 				base = true;
-			if (!(base && index) && percent(m->r, 95))
+			if (!(base && (index || vsib)) && percent(m->r, 95))
 				return false;
 		}
 		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
@@ -551,27 +586,69 @@ static uint64_t interesting(struct sem_rng *r)
 	}
 }
 
-static void initial_fpu(struct sem_rng *r, struct sem_state *s)
+/* Any rounding and precision, flags that stand, DAZ and FTZ; mostly masked exceptions. */
+static void initial_controls(struct sem_rng *r, unsigned classes, struct sem_state *s)
 {
-	uint16_t fcw = 0x37f;
+	uint16_t fcw = 0x37f, fsw = 0;
 	uint32_t mxcsr = 0x1f80;
 
-	memset(s->fx, 0, sizeof(s->fx));
+	if (percent(r, 50))
+		mxcsr = (uint32_t)sem_random(r) & (percent(r, 25) ? 0xffff : 0xe07f);
+	if (percent(r, 70))
+		mxcsr |= 0x1f80;
+	if (percent(r, 50))
+		fcw = (uint16_t)(0x40 | (sem_random(r) & 0x0f00) | (percent(r, 75) ? 0x3f : sem_random(r) & 0x3f));
+	if (classes & SEM_X87)
+		fsw = (uint16_t)(sem_random(r) & 0x7f7f & ~(~fcw & 0x3fu)); /* nothing pending */
 	memcpy(s->fx, &fcw, 2);
+	memcpy(s->fx + 2, &fsw, 2);
+	s->fx[4] = classes & SEM_X87 ? (uint8_t)sem_random(r) : 0;
 	memcpy(s->fx + 24, &mxcsr, 4);
+}
+
+/* Half a register: numbers of common size, indices, or anything. */
+static void vector_half(struct sem_rng *r, uint8_t *out)
+{
+	uint64_t v[2] = { interesting(r), interesting(r) };
+
+	if (percent(r, 40)) {
+		double f[2] = { (double)(int32_t)sem_random(r) / 1024, (double)(int16_t)sem_random(r) };
+
+		memcpy(v, f, sizeof(v));
+	} else if (percent(r, 40)) {
+		float f[4] = { (float)(int16_t)sem_random(r), 1.5f, -0.25f, (float)(int8_t)sem_random(r) };
+
+		memcpy(v, f, sizeof(v));
+	} else if (percent(r, 30)) {
+		for (unsigned i = 0; i < 2; i++)
+			v[i] = below(r, 256) | (uint64_t)(percent(r, 50) ? below(r, 256) : 0) << 32;
+	}
+	memcpy(out, v, sizeof(v));
+}
+
+static void initial_x87(struct sem_rng *r, uint8_t *out)
+{
+	uint64_t mant = interesting(r) | (percent(r, 85) ? 1ull << 63 : 0);
+	uint16_t se = (uint16_t)(percent(r, 60) ? 16383 - 40 + below(r, 80) : sem_random(r));
+
+	if (percent(r, 15))
+		se = (uint16_t)(percent(r, 50) ? 0x7fff : 0);
+	se |= (uint16_t)(below(r, 2) << 15);
+	memcpy(out, &mant, 8);
+	memcpy(out + 8, &se, 2);
+}
+
+static void initial_fpu(struct sem_rng *r, unsigned classes, struct sem_state *s)
+{
+	memset(s->fx, 0, sizeof(s->fx));
+	s->fx[SEM_XSAVE_HEADER] = 7;
+	initial_controls(r, classes, s);
+	for (unsigned i = 0; (classes & SEM_X87) && i < 8; i++)
+		initial_x87(r, s->fx + 32 + 16 * i);
 	for (unsigned i = 0; i < 16; i++) {
-		uint64_t v[2] = { interesting(r), interesting(r) };
-
-		if (percent(r, 40)) { /* numbers of common size */
-			double f[2] = { (double)(int32_t)sem_random(r) / 1024, (double)(int16_t)sem_random(r) };
-
-			memcpy(v, f, sizeof(v));
-		} else if (percent(r, 40)) {
-			float f[4] = { (float)(int16_t)sem_random(r), 1.5f, -0.25f, (float)(int8_t)sem_random(r) };
-
-			memcpy(v, f, sizeof(v));
-		}
-		memcpy(s->fx + 160 + 16 * i, v, sizeof(v));
+		vector_half(r, s->fx + 160 + 16 * i);
+		if ((classes & SEM_AVX) && percent(r, 80))
+			vector_half(r, s->fx + SEM_XSAVE_HIGH + 16 * i);
 	}
 }
 
@@ -596,7 +673,7 @@ void sem_initial_state(struct sem_rng *r, unsigned classes, struct sem_state *s)
 	s->rip = SEM_CODE;
 	for (unsigned i = 0; (classes & SEM_32BIT) && i < 16; i++)
 		s->gpr[i] = (uint32_t)s->gpr[i];
-	initial_fpu(r, s);
+	initial_fpu(r, classes, s);
 }
 
 void sem_print_program(const struct sem_program *p)

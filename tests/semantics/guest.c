@@ -80,7 +80,8 @@ static void set_code_size(struct cpu *c, unsigned bits)
 static void enter_user_mode(struct cpu *c)
 {
 	c->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-	c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+	c->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
 	c->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	c->cr3 = PHYS_PML4;
 	c->activity = ACTIVE;
@@ -123,15 +124,17 @@ static void load_fpu(struct fpu_state *f, const uint8_t *fx)
 		memcpy(&f->st[(top + i) & 7].mant, fx + 32 + 16 * i, 8);
 		memcpy(&f->st[(top + i) & 7].se, fx + 40 + 16 * i, 2);
 	}
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 16; i++) {
 		memcpy(&f->ymm[i].lo, fx + 160 + 16 * i, 16);
+		memcpy(&f->ymm[i].hi, fx + SEM_XSAVE_HIGH + 16 * i, 16);
+	}
 }
 
 static void save_fpu(const struct fpu_state *f, uint8_t *fx)
 {
 	unsigned top = (f->fsw >> 11) & 7;
 
-	memset(fx, 0, 512);
+	memset(fx, 0, SEM_XSAVE_SIZE);
 	memcpy(fx, &f->fcw, 2);
 	memcpy(fx + 2, &f->fsw, 2);
 	fx[4] = f->ftw;
@@ -140,8 +143,10 @@ static void save_fpu(const struct fpu_state *f, uint8_t *fx)
 		memcpy(fx + 32 + 16 * i, &f->st[(top + i) & 7].mant, 8);
 		memcpy(fx + 40 + 16 * i, &f->st[(top + i) & 7].se, 2);
 	}
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 16; i++) {
 		memcpy(fx + 160 + 16 * i, &f->ymm[i].lo, 16);
+		memcpy(fx + SEM_XSAVE_HIGH + 16 * i, &f->ymm[i].hi, 16);
+	}
 }
 
 static void load_memory(const struct sem_program *p, const uint8_t *data)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Compares the interpreter with the host CPU.
- *   semantics [--insns N] [--seed N] [--class integer|integer32|sse|x87|all] [--spoil]
+ *   semantics [--insns N] [--seed N] [--class integer|integer32|sse|avx|x87|all] [--spoil]
  * Exit status: 0 all the same, 1 a mismatch (printed), 2 usage, 3 the host cannot run it, 77 it has no
- * 32-bit mode (skipped). --spoil changes one bit of each host
- * result, to show that a difference is seen.
+ * 32-bit mode or no AVX2 (skipped). --spoil changes one bit of each host result, to show that a difference is seen.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -40,6 +39,9 @@ static bool same_fpu(const struct sem_state *a, const struct sem_state *b, unsig
 	if (classes & SEM_SSE)
 		if (memcmp(a->fx + 160, b->fx + 160, 256) || memcmp(a->fx + 24, b->fx + 24, 4))
 			return false;
+	if ((classes & SEM_AVX) &&
+	    memcmp(a->fx + SEM_XSAVE_HIGH, b->fx + SEM_XSAVE_HIGH, SEM_XSAVE_SIZE - SEM_XSAVE_HIGH))
+		return false;
 	if (!(classes & (SEM_SSE | SEM_X87)))
 		return true;
 	for (unsigned i = 0; i < 8; i++)
@@ -79,13 +81,13 @@ static bool same_state(const struct sem_program *p, const struct sem_state *a, c
 
 static void print_fpu(const struct sem_state *in, const struct sem_state *h, const struct sem_state *g)
 {
-	for (unsigned at = 0; at < 416; at += 8) {
+	for (unsigned at = 0; at < SEM_XSAVE_SIZE; at += 8) {
 		uint64_t v[3];
 
 		memcpy(&v[0], in->fx + at, 8);
 		memcpy(&v[1], h->fx + at, 8);
 		memcpy(&v[2], g->fx + at, 8);
-		if (v[1] != v[2] && at != 8 && at != 16)
+		if (v[1] != v[2] && at != 8 && at != 16 && (at < 416 || at >= SEM_XSAVE_HIGH))
 			printf("  fx+%-3u %016llx -> host %016llx, here %016llx\n", at, (unsigned long long)v[0],
 			       (unsigned long long)v[1], (unsigned long long)v[2]);
 	}
@@ -240,7 +242,7 @@ static int run(const struct options *opt)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: semantics [--insns N] [--seed N] [--class integer|integer32|sse|x87|all] [--spoil]\n");
+	fprintf(stderr, "usage: semantics [--insns N] [--seed N] [--class integer|integer32|sse|avx|x87|all] [--spoil]\n");
 	return 2;
 }
 
@@ -254,6 +256,8 @@ static unsigned class_by_name(const char *s)
 		return SEM_INTEGER | SEM_SSE;
 	if (!strcmp(s, "x87"))
 		return SEM_INTEGER | SEM_X87;
+	if (!strcmp(s, "avx"))
+		return SEM_INTEGER | SEM_SSE | SEM_AVX;
 	return strcmp(s, "all") ? 0 : SEM_INTEGER | SEM_SSE | SEM_X87;
 }
 
@@ -280,5 +284,9 @@ int main(int argc, char **argv)
 		return usage();
 	if (!native_init() || !guest_init())
 		return 3;
+	if ((opt.classes & SEM_AVX) && !native_has_avx()) {
+		printf("semantics: the host's CPU or kernel has no AVX2, FMA or F16C\n");
+		return 77;
+	}
 	return run(&opt);
 }

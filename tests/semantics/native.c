@@ -18,6 +18,7 @@ static uint8_t *code_view; /* the code page, writable */
 static struct sem_state *result;
 const struct sem_state *native_input;
 uint64_t native_stack, native_target = SEM_CODE;
+uint32_t native_avx; /* the upper halves of the vector registers exist */
 
 #define CS_64  0x33 /* Linux's selectors */
 #define CS_32  0x23
@@ -28,12 +29,21 @@ const struct native_far native_far = { SEM_CODE, CS_32 };
  * native_exit.
  */
 __asm__(".text\n"
+	"native_load_fpu:\n"
+	"	testl $1, native_avx(%rip)\n"
+	"	jz 1f\n"
+	"	mov $7, %eax\n"
+	"	xor %edx, %edx\n"
+	"	xrstor64 192(%rdi)\n"
+	"	ret\n"
+	"1:	fxrstor64 192(%rdi)\n"
+	"	ret\n"
 	".globl native_enter\n"
 	"native_enter:\n"
 	"	push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
 	"	mov %rsp, native_stack(%rip)\n"
 	"	mov native_input(%rip), %rdi\n"
-	"	fxrstor64 144(%rdi)\n"
+	"	call native_load_fpu\n"
 	"	pushq 136(%rdi)\n"
 	"	popfq\n"
 	"	mov 0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx\n"
@@ -47,7 +57,7 @@ __asm__(".text\n"
 	"	push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
 	"	mov %rsp, native_stack(%rip)\n"
 	"	mov native_input(%rip), %rdi\n"
-	"	fxrstor64 144(%rdi)\n"
+	"	call native_load_fpu\n"
 	"	mov $0x2b, %eax\n"
 	"	mov %eax, %ds\n"
 	"	mov %eax, %es\n"
@@ -67,7 +77,7 @@ __asm__(".text\n"
 	"	ret\n");
 
 _Static_assert(__builtin_offsetof(struct sem_state, rflags) == 136, "native_enter knows the layout");
-_Static_assert(__builtin_offsetof(struct sem_state, fx) == 144, "native_enter knows the layout");
+_Static_assert(__builtin_offsetof(struct sem_state, fx) == 192, "native_enter knows the layout");
 
 static void save_registers(const greg_t *g, struct sem_state *s)
 {
@@ -83,6 +93,17 @@ static void save_registers(const greg_t *g, struct sem_state *s)
 	s->cr2 = (uint64_t)g[REG_CR2];
 }
 
+/* The kernel's frame holds an XSAVE image, in which components in their initial state may be left out. */
+static void save_fpu(const void *frame, uint8_t *fx)
+{
+	uint64_t present;
+
+	memcpy(fx, frame, native_avx ? SEM_XSAVE_SIZE : SEM_XSAVE_HEADER);
+	memcpy(&present, fx + SEM_XSAVE_HEADER, 8);
+	if (native_avx && !(present & 4))
+		memset(fx + SEM_XSAVE_HIGH, 0, SEM_XSAVE_SIZE - SEM_XSAVE_HIGH);
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -96,7 +117,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 			_exit(3);
 	}
 	save_registers(g, result);
-	memcpy(result->fx, uc->uc_mcontext.fpregs, sizeof(result->fx));
+	save_fpu(uc->uc_mcontext.fpregs, result->fx);
 	result = NULL;
 	g[REG_RIP] = (greg_t)(uintptr_t)native_exit;
 	g[REG_EFL] = 0x202;
@@ -135,8 +156,14 @@ static bool map_pages(void)
 	return code_view != MAP_FAILED && code == (void *)SEM_CODE && data == (void *)SEM_DATA;
 }
 
+bool native_has_avx(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
 bool native_init(void)
 {
+	native_avx = native_has_avx();
 	if (map_pages() && catch_signals())
 		return true;
 	perror("semantics");

@@ -12,6 +12,7 @@ void native_enter32(void); /* in compatibility mode */
 void native_exit(void);
 extern const struct sem_state *native_input;
 extern uint64_t native_stack, native_target;
+extern uint32_t native_avx;
 
 struct native_far {
 	uint32_t offset;

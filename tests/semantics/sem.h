@@ -22,10 +22,15 @@
 #define SEM_MAX_INSNS 32u
 #define SEM_MAX_CODE  640u
 
+#define SEM_XSAVE_HEADER 512u
+#define SEM_XSAVE_HIGH   576u
+#define SEM_XSAVE_SIZE   832u
+
 struct sem_state {
 	uint64_t gpr[16];
 	uint64_t rip, rflags;
-	uint8_t fx[512] __attribute__((aligned(16))); /* FXSAVE image */
+	/* XSAVE image in the standard form: FXSAVE's, the header, the upper halves of the vector registers. */
+	uint8_t fx[SEM_XSAVE_SIZE] __attribute__((aligned(64)));
 	/* How the sequence ended: vector (3: its own INT3 at the end), error code, CR2 of a page fault. */
 	uint32_t vector, error;
 	uint64_t cr2;
@@ -40,7 +45,7 @@ struct sem_program {
 };
 
 /* What the generator may choose from. */
-enum sem_class { SEM_INTEGER = 1, SEM_SSE = 2, SEM_X87 = 4, SEM_32BIT = 8 };
+enum sem_class { SEM_INTEGER = 1, SEM_SSE = 2, SEM_X87 = 4, SEM_32BIT = 8, SEM_AVX = 16 };
 
 struct sem_rng {
 	uint64_t s;
@@ -54,6 +59,7 @@ void sem_print_program(const struct sem_program *p);
 
 /* native.c: runs on the host; data: SEM_DATA_SIZE bytes, read before and written after. */
 bool native_init(void);
+bool native_has_avx(void); /* AVX, AVX2, FMA and F16C, enabled by the host's kernel */
 void native_run(const struct sem_program *p, const struct sem_state *in, struct sem_state *out, uint8_t *data);
 
 /* guest.c: the same in the interpreter. False: it did not end. */

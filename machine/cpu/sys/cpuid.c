@@ -4,6 +4,7 @@
 #include "arch/msrs.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
+#include "machine/fpu/xsave.h"
 
 #define MAX_BASIC 0x16
 #define MAX_EXTENDED 0x80000008
@@ -23,22 +24,27 @@ static const struct feature feature[FEAT_COUNT] = {
 #undef CPUID_FEATURE
 };
 
-static const bool present[FEAT_COUNT] = {
-#define HAS(name) [FEAT_##name] = true,
-#include "machine/cpu/sys/features.def"
-#undef HAS
+/* Bits of CR4 that come with a feature. The rest are every CPU's. */
+static const struct { u64 bit; u8 feature; } cr4_of[] = {
+	{ CR4_VMXE, FEAT_VMX }, { CR4_FSGSBASE, FEAT_FSGSBASE }, { CR4_PCIDE, FEAT_PCID }, { CR4_SMEP, FEAT_SMEP },
+	{ CR4_SMAP, FEAT_SMAP }, { CR4_OSXSAVE, FEAT_XSAVE }, { CR4_UMIP, FEAT_UMIP },
 };
 
-bool cpuid_has(const struct cpu *c, enum cpu_feature f)
+u64 cpuid_cr4(void)
 {
-	(void)c;
-	return present[f];
+	u64 v = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+		CR4_OSXMMEXCPT;
+
+	for (unsigned i = 0; i < sizeof(cr4_of) / sizeof(cr4_of[0]); i++)
+		if (cpuid_has(NULL, (enum cpu_feature)cr4_of[i].feature))
+			v |= cr4_of[i].bit;
+	return v;
 }
 
 static void add_features(u32 leaf, u32 subleaf, u32 out[4])
 {
 	for (unsigned i = 0; i < FEAT_COUNT; i++)
-		if (present[i] && feature[i].leaf == leaf && feature[i].subleaf == subleaf)
+		if (cpuid_has(NULL, i) && feature[i].leaf == leaf && feature[i].subleaf == subleaf)
 			out[feature[i].reg] |= feature[i].mask;
 }
 
@@ -71,6 +77,8 @@ static void leaf_version(struct cpu *c, u32 out[4])
 		out[EDX] |= CPUID_HTT;
 	if (!c->apic || (apic_base(c->apic) & APIC_BASE_ENABLE))
 		out[EDX] |= CPUID_APIC;
+	if (c->cr4 & CR4_OSXSAVE)
+		out[ECX] |= CPUID_OSXSAVE;
 }
 
 /* Descriptors as a Broadwell's: TLBs, prefetch, "see leaf 4". */
@@ -111,6 +119,30 @@ static void leaf_topology(struct cpu *c, u32 subleaf, u32 out[4])
 		out[EAX] = width(c->m->ncpus);
 		out[EBX] = c->m->ncpus;
 		out[ECX] |= 2u << 8;
+	}
+}
+
+u64 cpuid_xcr0(const struct cpu *c)
+{
+	return XCR0_X87 | XCR0_SSE | (cpuid_has(c, FEAT_AVX) ? XCR0_AVX : 0) | (cpuid_has(c, FEAT_PKU) ? XCR0_PKRU : 0);
+}
+
+/* SDM 1 "Enumeration of CPU Support for XSAVE Instructions": sizes, then a subleaf a component. No supervisor ones. */
+static void leaf_xsave(struct cpu *c, u32 subleaf, u32 out[4])
+{
+	u64 all = cpuid_xcr0(c);
+
+	if (!cpuid_has(c, FEAT_XSAVE))
+		return;
+	if (subleaf == 0) {
+		out[EAX] = (u32)all;
+		out[EBX] = xsave_size(c->xcr0);
+		out[ECX] = xsave_size(all);
+	} else if (subleaf == 1) {
+		out[EBX] = cpuid_has(c, FEAT_XSAVES) ? xsave_size_compacted(c->xcr0 | c->xss) : 0;
+	} else if (subleaf < 64 && (all >> subleaf & 1)) {
+		out[EAX] = xsave_component(subleaf)->size;
+		out[EBX] = xsave_component(subleaf)->offset;
 	}
 }
 
@@ -159,7 +191,7 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 	if ((leaf > MAX_BASIC && leaf < 0x80000000) || leaf > MAX_EXTENDED)
 		leaf = MAX_BASIC;
 	memset(out, 0, 4 * sizeof(out[0]));
-	add_features(leaf, leaf == 7 ? subleaf : 0, out);
+	add_features(leaf, leaf == 7 || leaf == 0xd ? subleaf : 0, out);
 	switch (leaf) {
 	case 0:
 		leaf_vendor(out);
@@ -178,6 +210,9 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 		break;
 	case 0xb:
 		leaf_topology(c, subleaf, out);
+		break;
+	case 0xd:
+		leaf_xsave(c, subleaf, out);
 		break;
 	case 0x15:
 	case 0x16:
@@ -222,5 +257,5 @@ bool sys_enumerated(const ZydisDecodedInstruction *insn)
 {
 	u8 need = isa_needs[insn->meta.isa_set];
 
-	return need == ALWAYS || (need && present[need - 1]);
+	return need == ALWAYS || (need && cpuid_has(NULL, (enum cpu_feature)(need - 1)));
 }

@@ -142,6 +142,15 @@ static bool write_command(struct cpu *c, u64 v)
 	return v <= 1;
 }
 
+/* No supervisor state components. */
+static bool write_xss(struct cpu *c, u64 v)
+{
+	if (v)
+		return false;
+	c->xss = v;
+	return true;
+}
+
 static bool write_ignored(struct cpu *c, u64 v)
 {
 	(void)c;
@@ -209,6 +218,7 @@ static const struct row rows[] = {
 	{ MSR_LASTBRANCH_TOS, MSR_SPECIAL, FIELD(lbr_top), 0, NULL }, /* read-only */
 	{ IA32_PAT, MSR_SPECIAL, FIELD(pat), 0, write_pat },
 	{ IA32_MTRR_DEF_TYPE, MSR_SPECIAL, FIELD(mtrr_def), 0, write_mtrr_def },
+	{ IA32_XSS, MSR_SPECIAL, FIELD(xss), 0, write_xss },
 	{ IA32_EFER, MSR_SPECIAL, FIELD(efer), 0, write_efer },
 	{ IA32_STAR, MSR_PLAIN, FIELD(star), 0, NULL },
 	{ IA32_LSTAR, MSR_SPECIAL, FIELD(lstar), 0, write_lstar },

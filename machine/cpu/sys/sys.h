@@ -32,7 +32,7 @@ bool sys_lower(struct lower *l);
  */
 bool sys_enumerated(const ZydisDecodedInstruction *insn);
 
-/* Every row of arch/cpuid.def; features.def says which of them this CPU has. */
+/* Every row of arch/cpuid.def; features.def says which of them this CPU has, unless --cpu does. */
 enum cpu_feature {
 #define CPUID_FEATURE(name, leaf, subleaf, reg, bit, text) FEAT_##name,
 #include "arch/cpuid.def"
@@ -40,6 +40,15 @@ enum cpu_feature {
 	FEAT_COUNT
 };
 bool cpuid_has(const struct cpu *c, enum cpu_feature f);
+/*
+ * Before the first CPU is made: "-NAME" leaves a feature out, with what needs it, "+NAME" puts one in; separated by
+ * commas. Returns where a mistake is, or NULL.
+ */
+const char *cpuid_choose(const char *list);
+/* The bits that XCR0 can have. */
+u64 cpuid_xcr0(const struct cpu *c);
+/* PKRU as WRPKRU and XRSTOR load it. */
+void sys_load_pkru(struct cpu *c, u32 v);
 
 #define CPU_PHYS_BITS 46 /* MAXPHYADDR: CPUID 80000008H */
 #define CPU_PHYS_MASK ((1ull << CPU_PHYS_BITS) - 1)
@@ -98,9 +107,8 @@ void sys_sipi(struct cpu *c, u8 vector);
 bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 
 /* CR0 and CR4 bits that exist on this CPU (reserved ones #GP; VM entries check them too). */
-#define CR4_IMPLEMENTED \
-	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_VMXE | \
-	 CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
+#define CR4_IMPLEMENTED cpuid_cr4()
+u64 cpuid_cr4(void);
 bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
 bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */
 /*

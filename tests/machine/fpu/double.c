@@ -7,6 +7,8 @@
 #include "arch/x86.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/mem.h"
+#include "machine/cpu/sys/sys.h"
+#include "machine/vmx/vmx.h"
 #include "tests/machine/fpu/double.h"
 
 static struct tlb_fast tlb[TLB_SIZE];
@@ -21,7 +23,8 @@ struct cpu *double_new(void)
 	memset(c, 0, sizeof(*c));
 	c->m = &m;
 	c->cr0 = CR0_PE | CR0_MP | CR0_NE | CR0_PG;
-	c->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
+	c->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+	c->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
 	c->code_size = 64;
 	c->tlb = tlb;
 	double_tlb(c, NULL, false);
@@ -210,6 +213,20 @@ void mmu_probe(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_
 }
 
 void snap_bytes(struct snap *s, const char *name, void *p, size_t n)
+{
+}
+
+bool cpuid_has(const struct cpu *c, enum cpu_feature f)
+{
+	return true;
+}
+
+void sys_load_pkru(struct cpu *c, u32 v)
+{
+	c->pkru = v;
+}
+
+void vmx_intercept_xsaves(struct cpu *c, const struct op *o, unsigned reason, u64 components)
 {
 }
 

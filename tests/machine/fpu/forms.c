@@ -15,7 +15,7 @@ const struct fpu_row *form_row(unsigned i)
 {
 	for (unsigned t = 0; t < TABLES; t++)
 		for (const struct fpu_row *r = tables[t]; r->mnem; r++)
-			if (i-- == 0)
+			if (ZydisMnemonicGetString(r->mnem)[0] != 'v' && i-- == 0) /* VEX: vex.c */
 				return r;
 	return NULL;
 }
