@@ -28,6 +28,7 @@ static const struct feature feature[FEAT_COUNT] = {
 static const struct { u64 bit; u8 feature; } cr4_of[] = {
 	{ CR4_VMXE, FEAT_VMX }, { CR4_FSGSBASE, FEAT_FSGSBASE }, { CR4_PCIDE, FEAT_PCID }, { CR4_SMEP, FEAT_SMEP },
 	{ CR4_SMAP, FEAT_SMAP }, { CR4_OSXSAVE, FEAT_XSAVE }, { CR4_UMIP, FEAT_UMIP },
+	{ CR4_PKE, FEAT_PKU }, { CR4_LA57, FEAT_LA57 },
 };
 
 u64 cpuid_cr4(void)
@@ -207,6 +208,8 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 		break;
 	case 7:
 		out[EAX] = subleaf == 0 ? 2 : 0; /* highest subleaf */
+		if (subleaf == 0 && (c->cr4 & CR4_PKE))
+			out[ECX] |= CPUID_OSPKE;
 		break;
 	case 0xb:
 		leaf_topology(c, subleaf, out);
