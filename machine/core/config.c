@@ -112,7 +112,7 @@ static const char usage[] =
 "  --digest-every N    also at the run loop's first boundary after each multiple of N cycles (suffixes K, M, G: of 1000)\n"
 "  --digest-exact      stop at the cycle itself (one CPU); compare only with runs that do the same\n"
 "  --digest-memory     RAM at each of these points too\n"
-"  --engine NAME       interpret, or translate to host code (x86-64 hosts): the same run, faster (interpret, or what\n"
+"  --engine NAME       interpret, or translate to host code (x86-64 hosts): the same run, faster (translate, or what\n"
 "                      the environment variable OOH_ENGINE says); translate-eagerly is for tests\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
@@ -277,7 +277,9 @@ enum engine config_engine(const struct machine_config *cfg)
 
 	if (e == ENGINE_UNSAID)
 		e = parse_engine(getenv("OOH_ENGINE"));
-	return e == ENGINE_UNSAID || (cfg && cfg->gdb) ? ENGINE_INTERPRET : e;
+	if (cfg && cfg->gdb)
+		return ENGINE_INTERPRET;
+	return e == ENGINE_UNSAID ? ENGINE_TRANSLATE : e;
 }
 
 static int set_option(struct machine_config *cfg, int id, const char *arg)

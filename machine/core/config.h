@@ -8,7 +8,7 @@
 #define MACHINE_SERIALS 2
 #define MACHINE_DISKS 4
 
-/* ENGINE_UNSAID: as the environment's OOH_ENGINE says, else interpreted. */
+/* ENGINE_UNSAID: as the environment's OOH_ENGINE says, else translated. */
 enum engine { ENGINE_UNSAID, ENGINE_INTERPRET, ENGINE_TRANSLATE, ENGINE_EAGER };
 
 struct machine_config {
