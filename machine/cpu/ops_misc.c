@@ -24,7 +24,7 @@ const struct op *op_unimplemented(struct cpu *c, const struct op *o)
 	machine_unimplemented(c, o, "instruction %s", ZydisMnemonicGetString((ZydisMnemonic)o->mnem));
 }
 
-/* CLFLUSH: caches are not modelled, but the address is checked as that of a byte load. SDM 2A "CLFLUSH". */
+/* CLFLUSH, CLFLUSHOPT, CLWB: caches are not modelled, but the address is checked as that of a byte load. SDM 2A "CLFLUSH". */
 static const struct op *op_clflush(struct cpu *c, const struct op *o)
 {
 	ld8(c, o, op_lin(c, o, 1, ACCESS_READ));
@@ -174,7 +174,9 @@ bool misc_lower(struct lower *l)
 	case ZYDIS_MNEMONIC_LFENCE:
 	case ZYDIS_MNEMONIC_MFENCE:
 	case ZYDIS_MNEMONIC_SFENCE:  return set_fn(l, op_nop, 0);
-	case ZYDIS_MNEMONIC_CLFLUSH: return set_fn(l, op_clflush, 0);
+	case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+	case ZYDIS_MNEMONIC_CLWB: return set_fn(l, op_clflush, 0);
 	case ZYDIS_MNEMONIC_UD0:
 	case ZYDIS_MNEMONIC_UD1:
 	case ZYDIS_MNEMONIC_UD2:     return lower_undefined(l);

@@ -34,12 +34,20 @@ static inline void clear_from(struct ymm *r, unsigned bytes)
 	memset((u8 *)r + bytes, 0, sizeof(*r) - bytes);
 }
 
-static bool any_chosen(const struct ymm *mask, unsigned n, unsigned size)
+/* The first and the last element that is chosen; false: none is. */
+static bool chosen_span(const struct ymm *mask, unsigned n, unsigned size, unsigned *first, unsigned *last)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (chosen(mask, i, size))
-			return true;
-	return false;
+	bool any = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!chosen(mask, i, size))
+			continue;
+		if (!any)
+			*first = i;
+		*last = i;
+		any = true;
+	}
+	return any;
 }
 
 /* SDM 2C "VMASKMOV", "VPMASKMOV": elements that are not chosen are not accessed, and read as 0. op.src is the mask. */
@@ -47,10 +55,11 @@ static void masked_load(struct cpu *c, const struct op *o, unsigned size)
 {
 	const struct ymm *mask = ymm_src(c, o);
 	unsigned n = o->size / size;
+	unsigned first = 0, last = 0;
 	struct ymm v = { 0 };
 	u64 lin;
 
-	if (any_chosen(mask, n, size)) {
+	if (chosen_span(mask, n, size, &first, &last)) {
 		lin = op_lin(c, o, o->size, ACCESS_READ);
 		for (unsigned i = 0; i < n; i++)
 			if (chosen(mask, i, size))
@@ -59,19 +68,21 @@ static void masked_load(struct cpu *c, const struct op *o, unsigned size)
 	*ymm_dst(c, o) = v;
 }
 
-/* All that is chosen can be written before the first is. op.dst is the mask, op.src the source. */
+/*
+ * All that is chosen can be written before the first is. A fault in the second of two pages names the last byte, as
+ * Intel's CPUs do it. op.dst is the mask, op.src the source.
+ */
 static void masked_store(struct cpu *c, const struct op *o, unsigned size)
 {
 	const struct ymm *mask = ymm_dst(c, o), *v = ymm_src(c, o);
-	unsigned n = o->size / size;
+	unsigned n = o->size / size, first = 0, last = 0;
 	u64 lin;
 
-	if (!any_chosen(mask, n, size))
+	if (!chosen_span(mask, n, size, &first, &last))
 		return;
 	lin = op_lin(c, o, o->size, ACCESS_WRITE);
-	for (unsigned i = 0; i < n; i++)
-		if (chosen(mask, i, size))
-			mmu_probe(c, o, lin + i * size, size, ACCESS_WRITE);
+	mmu_probe(c, o, lin + first * size, 1, ACCESS_WRITE);
+	mmu_probe(c, o, lin + last * size + size - 1, 1, ACCESS_WRITE);
 	for (unsigned i = 0; i < n; i++) {
 		if (!chosen(mask, i, size))
 			continue;

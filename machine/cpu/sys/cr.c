@@ -205,6 +205,7 @@ const struct op *op_smsw(struct cpu *c, const struct op *o)
 	u64 v;
 
 	cpu_sync(c, o);
+	need_no_umip(c, o);
 	v = vmx_read_cr(c, o, 0, c->cr0, o->dst);
 	if (o->flags & OP_MEM)
 		st16(c, o, op_lin(c, o, 2, ACCESS_WRITE), (u16)v);

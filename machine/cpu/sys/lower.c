@@ -57,6 +57,7 @@ static const struct row rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_RDTSC] = { op_rdtsc, END, 0, 0 },
 	[ZYDIS_MNEMONIC_RDTSCP] = { op_rdtscp, END, 0, 0 },
 	[ZYDIS_MNEMONIC_RDPMC] = { op_rdpmc, END, 0, 0 },
+	[ZYDIS_MNEMONIC_RDPID] = { op_rdpid, NEXT, 0, 0 },
 	[ZYDIS_MNEMONIC_XGETBV] = { op_xgetbv, NEXT, 0, 0 },
 	[ZYDIS_MNEMONIC_XSETBV] = { op_xsetbv, END, 0, 0 },
 	[ZYDIS_MNEMONIC_RDPKRU] = { op_rdpkru, NEXT, 0, 0 },

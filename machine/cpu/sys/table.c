@@ -56,6 +56,7 @@ const struct op *op_lidt(struct cpu *c, const struct op *o)
 const struct op *op_sgdt(struct cpu *c, const struct op *o)
 {
 	cpu_sync(c, o);
+	need_no_umip(c, o);
 	vmx_intercept_info(c, o, EXIT_GDTR_IDTR);
 	table_store(c, o, c->gdtr);
 	return table_done(c, o);
@@ -64,6 +65,7 @@ const struct op *op_sgdt(struct cpu *c, const struct op *o)
 const struct op *op_sidt(struct cpu *c, const struct op *o)
 {
 	cpu_sync(c, o);
+	need_no_umip(c, o);
 	vmx_intercept_info(c, o, EXIT_GDTR_IDTR);
 	table_store(c, o, c->idtr);
 	return table_done(c, o);
@@ -153,6 +155,7 @@ const struct op *op_sldt(struct cpu *c, const struct op *o)
 {
 	cpu_sync(c, o);
 	need_protected(c, o);
+	need_no_umip(c, o);
 	vmx_intercept_info(c, o, EXIT_LDTR_TR);
 	return store_sel(c, o, c->ldtr.sel);
 }
@@ -161,6 +164,7 @@ const struct op *op_str(struct cpu *c, const struct op *o)
 {
 	cpu_sync(c, o);
 	need_protected(c, o);
+	need_no_umip(c, o);
 	vmx_intercept_info(c, o, EXIT_LDTR_TR);
 	return store_sel(c, o, c->tr.sel);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* XCR0 and PKRU. SDM 2C "XGETBV", "XSETBV", SDM 2B "RDPKRU", "WRPKRU". */
+/* XCR0, PKRU, RDPID. SDM 2C "XGETBV", "XSETBV", SDM 2B "RDPKRU", "WRPKRU". */
 #include "machine/cpu/sys/priv.h"
 #include "machine/fpu/xsave.h"
+#include "machine/vmx/vmcs.h"
 #include "machine/vmx/vmx.h"
 
 static void put_edx_eax(struct cpu *c, u64 v)
@@ -43,6 +44,15 @@ const struct op *op_xsetbv(struct cpu *c, const struct op *o)
 	cpu_charge(c, COST_MOV_CR);
 	c->rip = cpu_next_rip(c, o);
 	return op_leave(c);
+}
+
+/* SDM 2B "RDPID"; in non-root operation it is there with RDTSCP only (SDM 3C 26.3). */
+const struct op *op_rdpid(struct cpu *c, const struct op *o)
+{
+	if (vmx_nonroot(c) && !vmx_proc2(c, PROC2_ENABLE_RDTSCP))
+		cpu_raise(c, o, VEC_UD);
+	c->gpr[o->dst] = (u32)c->tsc_aux;
+	OP_NEXT(c, o);
 }
 
 const struct op *op_rdpkru(struct cpu *c, const struct op *o)
