@@ -144,6 +144,8 @@ static unsigned split(struct cpu *c, const struct op *o, u64 lin, unsigned n, en
 	unsigned left = (unsigned)(PAGE_SIZE - (lin & PAGE_OFFSET_MASK));
 	unsigned first = n < left ? n : left, parts = first < n ? 2 : 1;
 
+	if (parts == 2)
+		check_canonical(c, o, next_page(c, lin), a); /* comes before a page fault on the first */
 	p[0] = make_part(translate(c, o, lin, first, a, mode), lin, first);
 	if (parts == 2)
 		p[1] = make_part(translate(c, o, next_page(c, lin), n - first, a, mode), next_page(c, lin), n - first);
