@@ -120,6 +120,8 @@ static void copy(void)
 		memcpy(i & 1 ? a : b, i & 1 ? b : a, 16 << 20);
 		__asm__ volatile("" : : : "memory");
 	}
+	munmap(a, 16 << 20); /* what stays mapped, later forks would copy */
+	munmap(b, 16 << 20);
 }
 
 static void chase(void)
@@ -137,6 +139,7 @@ static void chase(void)
 	for (unsigned i = 0; i < 4000000; i++)
 		q = *q;
 	sink += (uintptr_t)q;
+	munmap(p, 64u << 20);
 }
 
 static void getppids(void)
