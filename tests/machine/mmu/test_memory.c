@@ -175,9 +175,10 @@ static void not_canonical(void **state)
 	o = (struct op){ .mnem = ZYDIS_MNEMONIC_PUSH };
 	assert_int_equal(try_op(ACCESS_WRITE, &o, 1ull << 62, 8), FAULT);
 	assert_int_equal(env.event.vector, VEC_SS);
-	/* the first page is not mapped: its #PF comes first */
+	/* The first page is not mapped, but the range is looked at before any page is. */
+	o = (struct op){ .mnem = ZYDIS_MNEMONIC_MOV, .flags = OP_MEM, .seg = DS };
 	assert_int_equal(try_op(ACCESS_READ, &o, (1ull << 47) - 1, 2), FAULT);
-	assert_int_equal(env.event.vector, VEC_PF);
+	assert_int_equal(env.event.vector, VEC_GP);
 }
 
 static void alignment(void **state)
