@@ -103,7 +103,9 @@ static void put_extended(const struct cpu *c, unsigned i, u8 *p)
 		for (unsigned k = 0; k < fx_xmms(c); k++)
 			memcpy(p + 16 * k, &c->fpu.ymm[k].hi, 16);
 	} else {
-		memcpy(p, &c->pkru, 4);
+		u64 pkru = c->pkru; /* the component's upper four bytes are written as 0 */
+
+		memcpy(p, &pkru, sizeof(pkru));
 	}
 }
 
