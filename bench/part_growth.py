@@ -66,7 +66,7 @@ def compiler(args, _):
         cpio = initrd("bench-cc1", [Path(found)])
         with open(cpio, "ab") as f:
             f.write(one_file(source(n)))
-        s = measured(args, ours(cpio, append="oohwork=" + found + ",-quiet,-O2,/bench.c,-o,/bench.s"))
+        s = measured(args, ours(cpio, append="oohwork=" + found + ",-quiet,-ffreestanding,-O2,/bench.c,-o,/bench.s"))
         rows.append((n, s["work"]))
     return table("a compiler (cc1 -O2) on files of so many functions", "functions work_s", rows)
 
