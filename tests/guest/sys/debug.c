@@ -129,8 +129,24 @@ static void test_step_hlt(void)
 	check(trap.dr6 & DR6_BS, "DR6.BS");
 }
 
+/* Which bits of IA32_DEBUGCTL there are is the model's matter. Leaves the register 0. */
+static bool has_debugctl(u64 bits, const char *name)
+{
+	bool has;
+
+	try_rax = bits;
+	try_rdx = 0;
+	try_rcx = IA32_DEBUGCTL;
+	has = TRY("wrmsr; xor %%eax, %%eax; wrmsr") == NO_TRAP;
+	if (!has)
+		put("skip %s: not there\n", name);
+	return has;
+}
+
 static void test_step_branches(void)
 {
+	if (!has_debugctl(DEBUGCTL_BTF, "single step on branches"))
+		return;
 	wrmsr(IA32_DEBUGCTL, DEBUGCTL_BTF);
 	TRY("lea 1f(%%rip), %%rdx; pushfq; orl $0x100, (%%rsp); popfq; nop; test %%eax, %%eax; jmp 1f; nop; 1: nop; nop");
 	check_eq(trap.f.vector, VEC_DB, "single step on branches");
@@ -152,6 +168,8 @@ static void test_branch_records(void)
 	u64 first = (u64)lbr_first, second = (u64)lbr_second, third = (u64)lbr_third, top;
 	bool found = false;
 
+	if (!has_debugctl(DEBUGCTL_LBR, "branch records"))
+		return;
 	wrmsr(IA32_DEBUGCTL, DEBUGCTL_LBR);
 	TRY("lbr_first: jmp lbr_second; nop; lbr_second: nop; jmp lbr_third; nop; lbr_third: ud2");
 	wrmsr(IA32_DEBUGCTL, 0);
