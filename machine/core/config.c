@@ -25,7 +25,7 @@ enum option_id {
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
 	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
 	OPT_QUIET, OPT_CPU, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
-	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_ENGINE, OPT_HELP, OPT_VERSION,
+	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_ENGINE, OPT_BLOCKS, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -63,6 +63,7 @@ static const struct option options[] = {
 	{ "dump-on-exit", no_argument, NULL, OPT_DUMP_ON_EXIT },
 	{ "irq-ports", no_argument, NULL, OPT_IRQ_PORTS },
 	{ "engine", required_argument, NULL, OPT_ENGINE },
+	{ "blocks", required_argument, NULL, OPT_BLOCKS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -113,7 +114,9 @@ static const char usage[] =
 "  --digest-exact      stop at the cycle itself (one CPU); compare only with runs that do the same\n"
 "  --digest-memory     RAM at each of these points too\n"
 "  --engine NAME       interpret, or translate to host code (x86-64 hosts): the same run, faster (translate, or what\n"
-"                      the environment variable OOH_ENGINE says); translate-eagerly is for tests\n"
+"                      the environment variable OOH_ENGINE says); translate-eagerly is for tests. NAME:SIZE: room for\n"
+"                      translations (96M, from 128K)\n"
+"  --blocks SIZE       room for decoded code (160M, from 64K); it is part of what decides about the cycle\n"
 "  --quiet             no line on stderr when the guest ends the run\n"
 "  --help, --version\n"
 "\n"
@@ -254,29 +257,45 @@ static int set_net(struct machine_config *cfg, const char *arg)
 	return -1;
 }
 
-static enum engine parse_engine(const char *arg)
+/* NAME or NAME:SIZE. */
+static enum engine parse_engine(const char *arg, u64 *cache)
 {
 	static const char *const name[] = { [ENGINE_INTERPRET] = "interpret", [ENGINE_TRANSLATE] = "translate",
 					    [ENGINE_EAGER] = "translate-eagerly" };
 
-	for (unsigned i = ENGINE_INTERPRET; arg && i <= ENGINE_EAGER; i++)
-		if (strcmp(arg, name[i]) == 0)
+	const char *size = arg ? strchr(arg, ':') : NULL;
+	size_t n = size ? (size_t)(size - arg) : arg ? strlen(arg) : 0;
+
+	*cache = CONFIG_CACHE;
+	if (size && (!parse_number(size + 1, 1024, cache) || *cache < CONFIG_CACHE_MIN || *cache > CONFIG_CACHE))
+		return ENGINE_UNSAID;
+	for (unsigned i = ENGINE_INTERPRET; n && i <= ENGINE_EAGER; i++)
+		if (n == strlen(name[i]) && memcmp(arg, name[i], n) == 0)
 			return (enum engine)i;
 	return ENGINE_UNSAID;
 }
 
 static int set_engine(struct machine_config *cfg, const char *arg)
 {
-	cfg->engine = parse_engine(arg);
-	return cfg->engine == ENGINE_UNSAID ? fail("--engine %s: not interpret or translate", arg) : -1;
+	cfg->engine = parse_engine(arg, &cfg->cache);
+	return cfg->engine == ENGINE_UNSAID ? fail("--engine %s: not interpret or translate, or :SIZE is not from 128K to 96M", arg) : -1;
 }
 
-enum engine config_engine(const struct machine_config *cfg)
+static int set_blocks(struct machine_config *cfg, const char *arg)
+{
+	if (!parse_number(arg, 1024, &cfg->blocks) || cfg->blocks < CONFIG_BLOCKS_MIN || cfg->blocks > CONFIG_BLOCKS)
+		return fail("--blocks %s: not a size from 64K to 160M", arg);
+	return -1;
+}
+
+enum engine config_engine(const struct machine_config *cfg, u64 *cache)
 {
 	enum engine e = cfg ? cfg->engine : ENGINE_UNSAID;
 
 	if (e == ENGINE_UNSAID)
-		e = parse_engine(getenv("OOH_ENGINE"));
+		e = parse_engine(getenv("OOH_ENGINE"), cache);
+	else
+		*cache = cfg->cache;
 	if (cfg && cfg->gdb)
 		return ENGINE_INTERPRET;
 	return e == ENGINE_UNSAID ? ENGINE_TRANSLATE : e;
@@ -319,6 +338,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_DUMP_ON_EXIT: cfg->dump_on_exit = true; return -1;
 	case OPT_IRQ_PORTS: cfg->irq_ports = true; return -1;
 	case OPT_ENGINE: return set_engine(cfg, arg);
+	case OPT_BLOCKS: return set_blocks(cfg, arg);
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
 	case OPT_VERSION: puts("ooh-machine " VERSION); return STATUS_OK;
 	}
@@ -364,7 +384,7 @@ int config_parse(int argc, char **argv, struct machine_config *cfg)
 	int id;
 
 	*cfg = (struct machine_config){ .ram = DEFAULT_RAM, .cpus = 1, .costs = "broadwell", .seed = 1,
-		.epoch = DEFAULT_EPOCH, .trace_from = CYCLES_NONE, .serial = { "stdio", "null" } };
+		.epoch = DEFAULT_EPOCH, .trace_from = CYCLES_NONE, .blocks = CONFIG_BLOCKS, .serial = { "stdio", "null" } };
 	optind = 0; /* a full reset of getopt: tests parse many command lines */
 	while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		int status = id == '?' || id == ':' ? unknown_option(id, argv) : set_option(cfg, id, optarg);

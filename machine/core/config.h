@@ -44,13 +44,22 @@ struct machine_config {
 	bool irq_ports;         /* I/O ports that set interrupt lines */
 	bool dump_on_exit;      /* print CPUs and current VMCSs at the end */
 	enum engine engine;     /* how instructions run; the meaning is the same */
+	u64 cache;           /* bytes for translations, if the engine is named */
+	u64 blocks;          /* bytes for decoded code */
 	u64 trace_from;      /* cycle from which every instruction is printed on stderr; CYCLES_NONE: never */
 };
 
 /* Parses argv; prints usage or one line of error and returns the exit status to end with, or -1 to go on. */
 int config_parse(int argc, char **argv, struct machine_config *cfg);
 
-/* What is to be used. A debugger changes decoded code, so with one it is interpreted. cfg may be NULL. */
-enum engine config_engine(const struct machine_config *cfg);
+/*
+ * What is to be used. A debugger changes decoded code, so with one it is interpreted. cache: bytes for translations. cfg
+ * may be NULL.
+ */
+enum engine config_engine(const struct machine_config *cfg, u64 *cache);
+#define CONFIG_CACHE (96ull << 20)
+#define CONFIG_CACHE_MIN (128ull << 10) /* a translation wants half of it */
+#define CONFIG_BLOCKS (160ull << 20)
+#define CONFIG_BLOCKS_MIN (64ull << 10)
 
 #endif

@@ -9,11 +9,11 @@
 #include <sys/mman.h>
 
 #include "arch/x86.h"
+#include "machine/core/config.h"
 #include "machine/cpu/block.h"
 #include "machine/jit/jit.h"
 
 #define HASH_BITS 17
-#define ARENA_SIZE (160ull << 20)
 #define CHUNK_SHIFT 6 /* a code frame knows which of its 64-byte chunks hold code */
 #define CROSSING_SLOTS 1024
 #define MAX_BYTES 15
@@ -35,7 +35,7 @@ struct code_cache {
 	struct block *hash[1u << HASH_BITS];
 	struct code_frame *frames; /* one per RAM frame */
 	u8 *arena;
-	u64 used;
+	u64 used, size;
 	struct crossing crossing[CROSSING_SLOTS];
 };
 
@@ -49,7 +49,8 @@ struct code_cache *code_cache_new(struct machine *m)
 	if (!cc)
 		return NULL;
 	cc->frames = calloc(m->bus.ram_size >> PAGE_SHIFT, sizeof(*cc->frames));
-	cc->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	cc->size = m->cfg && m->cfg->blocks ? m->cfg->blocks : CONFIG_BLOCKS;
+	cc->arena = mmap(NULL, cc->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!cc->frames || cc->arena == MAP_FAILED) {
 		free(cc->frames);
 		free(cc);
@@ -68,7 +69,7 @@ static struct block *arena_top(struct cpu *c)
 {
 	struct code_cache *cc = c->code;
 
-	if (cc->used + block_size(BLOCK_MAX_OPS + 1) > ARENA_SIZE)
+	if (cc->used + block_size(BLOCK_MAX_OPS + 1) > cc->size)
 		code_flush_all(c);
 	return (struct block *)(cc->arena + cc->used);
 }

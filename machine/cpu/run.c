@@ -21,6 +21,8 @@
 struct cpu *cpu_new(struct machine *m, unsigned id)
 {
 	struct cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	u64 cache;
+	enum engine engine = config_engine(m->cfg, &cache);
 
 	if (!c)
 		return NULL;
@@ -34,8 +36,8 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 	c->code = code_cache_new(m);
 	if (m->cpu[0])
 		c->jit = m->cpu[0]->jit;
-	else if (config_engine(m->cfg) != ENGINE_INTERPRET)
-		c->jit = jit_new(config_engine(m->cfg) == ENGINE_EAGER);
+	else if (engine != ENGINE_INTERPRET)
+		c->jit = jit_new(engine == ENGINE_EAGER, cache);
 	if (!c->jumps || !c->code) {
 		free(c->jumps);
 		free(c);

@@ -14,7 +14,6 @@
 #include "machine/cpu/flags.h"
 #include "machine/jit/state.h"
 
-#define CODE_SIZE (96ull << 20)
 #define DATA_SIZE (48ull << 20)
 #define BLOCK_ROOM (64ull << 10) /* what one translation needs at most */
 #define HOT 40 /* a translation costs as much as some hundred entries interpreted */
@@ -32,20 +31,21 @@ static bool map_code(struct jit *j)
 
 	if (fd < 0)
 		return false;
-	if (ftruncate(fd, CODE_SIZE) == 0) {
-		j->rw = map(fd, CODE_SIZE, PROT_READ | PROT_WRITE);
-		j->rx = map(fd, CODE_SIZE, PROT_READ | PROT_EXEC);
+	if (ftruncate(fd, (off_t)j->size) == 0) {
+		j->rw = map(fd, j->size, PROT_READ | PROT_WRITE);
+		j->rx = map(fd, j->size, PROT_READ | PROT_EXEC);
 	}
 	close(fd);
 	return j->rw && j->rx;
 }
 
-struct jit *jit_new(bool eager)
+struct jit *jit_new(bool eager, u64 size)
 {
 	struct jit *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return NULL;
+	j->size = size;
 	j->data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (j->data == MAP_FAILED || !map_code(j)) {
 		free(j);
@@ -73,7 +73,7 @@ static struct translation *new_translation(struct jit *j)
 	size_t size = sizeof(struct translation);
 	struct translation *t = (struct translation *)(j->data + j->data_used);
 
-	if (j->used + BLOCK_ROOM > CODE_SIZE || j->data_used + size > DATA_SIZE) {
+	if (j->used + BLOCK_ROOM > j->size || j->data_used + size > DATA_SIZE) {
 		j->full = true;
 		return NULL;
 	}

@@ -11,8 +11,11 @@
 struct jit;
 struct translation;
 
-/* NULL: not on this host, or no memory for it. eager: blocks are translated when they are first entered, for tests. */
-struct jit *jit_new(bool eager);
+/*
+ * NULL: not on this host, or no memory for it. eager: blocks are translated when they are first entered, for tests. size:
+ * bytes for translations.
+ */
+struct jit *jit_new(bool eager, u64 size);
 /* A block has been decoded: it counts how often it is entered from now on. */
 void jit_watch(struct jit *j, struct block *b);
 /* The block's links are no more. */

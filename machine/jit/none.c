@@ -2,9 +2,10 @@
 /* Hosts that the translator does not know: everything is interpreted. */
 #include "machine/jit/jit.h"
 
-struct jit *jit_new(bool eager)
+struct jit *jit_new(bool eager, u64 size)
 {
 	(void)eager;
+	(void)size;
 	return NULL;
 }
 

@@ -55,6 +55,7 @@ struct translation {
 
 struct jit {
 	u8 *rw, *rx;         /* two aliases of the same memory */
+	u64 size;            /* … its bytes */
 	size_t used, thunks; /* bytes */
 	const u8 *thunk[THUNK_COUNT]; /* writable alias */
 	u8 *data;            /* translations */

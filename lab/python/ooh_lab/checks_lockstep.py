@@ -7,6 +7,7 @@ import time
 from . import image, lockstep, machine
 from .common import BUILD
 
+FULL = ("interpret", "translate:512K")
 PML = "insmod /modules/ooh_hv.ko && insmod /modules/ooh.ko && ooh enable || exit 3\n"
 LOADS = [("redis under load, tracked by PML", 1, PML + "trackbench redis --technique pml", 0.8),
          ("redis under load, four CPUs", 4, PML + "trackbench redis --technique pml", 0.3),
@@ -30,8 +31,8 @@ def boot_args(long, cpus):
             "file:{}/console", "--serial2", f"in:{job_file('true')},out:{{}}/output", *limit(3 if cpus == 1 else 0.9, long)]
 
 
-def verdict(name, args, every, begin):
-    r = lockstep.compare(args, every=every)
+def verdict(name, args, every, begin, names=None):
+    r = lockstep.compare(args, lockstep.sides(names=names), every=every)
     what = f"{r.points} points, to cycle {r.cycle}" if r.same else "\n" + r.text
     return (f"lockstep: {name}", "ok" if r.same else "FAIL", time.monotonic() - begin, what)
 
@@ -58,6 +59,8 @@ def run(long):
         for cpus in (1, 4):
             begin = time.monotonic()
             yield verdict(f"boot of the stock kernel, {cpus} CPU{'s' * (cpus > 1)}", boot_args(long, cpus), every, begin)
+        begin = time.monotonic()
+        yield verdict("boot with caches that are always full", [*boot_args(long, 1), "--blocks", "2M"], every, begin, FULL)
         yield unchanged(boot_args(long, 1), every)
         for name, cpus, script, seconds in LOADS:
             begin = time.monotonic()
