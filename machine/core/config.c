@@ -25,7 +25,7 @@ enum option_id {
 	OPT_SNAPSHOT_EXIT, OPT_RESUME, OPT_COSTS, OPT_SEED, OPT_EPOCH, OPT_MAX_CYCLES, OPT_TRACE_INSN, OPT_PROFILE, OPT_DIGEST,
 	OPT_DIGEST_EVERY, OPT_DIGEST_EXACT, OPT_DIGEST_MEMORY,
 	OPT_QUIET, OPT_CPU, OPT_TRACE, OPT_TRACE_EVENTS, OPT_EXIT_STATS, OPT_GDB, OPT_GDB_WAIT,
-	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_ENGINE, OPT_BLOCKS, OPT_HELP, OPT_VERSION,
+	OPT_DUMP_ON_EXIT, OPT_IRQ_PORTS, OPT_TEST_DEVICE, OPT_ENGINE, OPT_BLOCKS, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -62,6 +62,7 @@ static const struct option options[] = {
 	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "dump-on-exit", no_argument, NULL, OPT_DUMP_ON_EXIT },
 	{ "irq-ports", no_argument, NULL, OPT_IRQ_PORTS },
+	{ "test-device", no_argument, NULL, OPT_TEST_DEVICE },
 	{ "engine", required_argument, NULL, OPT_ENGINE },
 	{ "blocks", required_argument, NULL, OPT_BLOCKS },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -104,7 +105,7 @@ static const char usage[] =
 "  --stats FILE        counters, VM exits by reason, times and the cost table as JSON, written at the end (-: stdout)\n"
 "  --snapshot-to DIR   where the guest's request for a snapshot saves the machine\n"
 "  --snapshot-exit     end with status 0 after saving\n"
-"  --resume DIR        go on from a snapshot; RAM, processors, costs, seed, epoch and virtio devices\n"
+"  --resume DIR        go on from a snapshot; RAM, processors, costs, seed, epoch, virtio and test devices\n"
 "                      are the snapshot's\n"
 "  --max-cycles N      stop at this cycle of virtual time (suffixes K, M, G: powers of 1000)\n"
 "  --trace-insn CYCLE  print every instruction and the registers on stderr from this cycle on\n"
@@ -129,6 +130,7 @@ static const char usage[] =
 "  --gdb-wait          wait for it before the first instruction\n"
 "  --dump-on-exit      each processor's state and its current VMCS by name on stderr at the end\n"
 "  --irq-ports         a byte to I/O port 0x2000 + N sets interrupt line N (0 to 23): as QEMU's test device has it\n"
+"  --test-device       that, a register at ports 0xe0 and 0xe8, and memory at 0xff000000 that is reached like a device\n"
 "\n"
 "Exit status: 0 power-off; code*2+1 by the exit port 0xf4; 2 usage; 3 a file or the host; 70 something that is not\n"
 "implemented; 72 triple fault; 74 reset; 76 halted for ever; 78 ended by Ctrl-A x; 124 --max-cycles.\n";
@@ -337,6 +339,7 @@ static int set_option(struct machine_config *cfg, int id, const char *arg)
 	case OPT_GDB_WAIT: cfg->gdb_wait = true; return -1;
 	case OPT_DUMP_ON_EXIT: cfg->dump_on_exit = true; return -1;
 	case OPT_IRQ_PORTS: cfg->irq_ports = true; return -1;
+	case OPT_TEST_DEVICE: cfg->test_device = true; return -1;
 	case OPT_ENGINE: return set_engine(cfg, arg);
 	case OPT_BLOCKS: return set_blocks(cfg, arg);
 	case OPT_HELP: fputs(usage, stdout); return STATUS_OK;
@@ -353,8 +356,8 @@ static int check_together(const struct machine_config *cfg)
 		return fail("--resume: excludes --kernel");
 	if (cfg->resume && (cfg->initrd || cfg->append))
 		return fail("--resume: excludes --initrd and --append");
-	if (cfg->resume && (cfg->disk[0] || cfg->net || cfg->rng))
-		return fail("--resume: excludes --disk, --net and --rng: they are the snapshot's");
+	if (cfg->resume && (cfg->disk[0] || cfg->net || cfg->rng || cfg->test_device))
+		return fail("--resume: excludes --disk, --net, --rng and --test-device: they are the snapshot's");
 	if (cfg->snapshot_exit && !cfg->snapshot_to)
 		return fail("--snapshot-exit: needs --snapshot-to");
 	if (cfg->digest_every && !cfg->digest)

@@ -42,6 +42,7 @@ struct machine_config {
 	const char *gdb;        /* where the debugger connects: "tcp:PORT", "unix:PATH" */
 	bool gdb_wait;          /* do nothing before it has */
 	bool irq_ports;         /* I/O ports that set interrupt lines */
+	bool test_device;       /* those, and machine/dev/testdev.h */
 	bool dump_on_exit;      /* print CPUs and current VMCSs at the end */
 	enum engine engine;     /* how instructions run; the meaning is the same */
 	u64 cache;           /* bytes for translations, if the engine is named */

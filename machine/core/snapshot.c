@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 4
+#define VERSION 5
 
 struct header {
 	char magic[8];
@@ -188,6 +188,7 @@ static void snap_config(struct snap *s, struct machine_config *cfg)
 	snap_string(s, "config.net", &cfg->net);
 	snap_string(s, "config.cpu", &cfg->cpu);
 	snap_var(s, "config.rng", cfg->rng);
+	snap_var(s, "config.test_device", cfg->test_device);
 }
 
 /* All rooms, in the one order. The clock comes first: restored devices may arm timers. */

@@ -127,7 +127,9 @@ static void irq_write(void *dev, struct cpu *cpu, u16 port, unsigned size, u32 v
 {
 	struct board *b = dev;
 
-	irq_set(b->m, port - IRQ_PORTS, value & 0xff);
+	/* A wider access goes to so many ports, as on the ISA bus. */
+	for (unsigned i = 0; i < size && port - IRQ_PORTS + i < IOAPIC_PINS; i++)
+		irq_set(b->m, port - IRQ_PORTS + i, value >> 8 * i & 0xff);
 }
 
 void board_init(struct board *b, struct machine *m)
@@ -139,7 +141,7 @@ void board_init(struct board *b, struct machine *m)
 	bus_add_pio(m, KBD_STATUS, 1, kbd_read, kbd_write, b, "keyboard controller");
 	bus_add_pio(m, 0x80, 1, post_read, post_write, b, "POST code");
 	bus_add_pio(m, MACHINE_EXIT_PORT, 4, exit_read, exit_write, b, "exit port");
-	if (m->cfg && m->cfg->irq_ports)
+	if (m->cfg && (m->cfg->irq_ports || m->cfg->test_device))
 		bus_add_pio(m, IRQ_PORTS, IOAPIC_PINS, NULL, irq_write, b, "interrupt lines");
 }
 

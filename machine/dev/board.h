@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The board's glue: A20 and fast reset (92H), keyboard controller without devices (60H, 64H), POST code (80H), exit
- * port (F4H); with --irq-ports, ports that set interrupt lines (2000H to 2017H).
+ * port (F4H); with --irq-ports or --test-device, ports that set interrupt lines (2000H to 2017H).
  */
 #ifndef OOH_MACHINE_DEV_BOARD_H
 #define OOH_MACHINE_DEV_BOARD_H

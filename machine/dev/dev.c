@@ -95,6 +95,9 @@ int dev_init(struct machine *m, const struct machine_config *cfg)
 	pci_init(&d->pci, m);
 	board_init(&d->board, m);
 	ctl_init(&d->ctl, m);
+	if (cfg->test_device)
+		testdev_init(&d->testdev, m);
+	d->has_testdev = cfg->test_device;
 	if (!init_serials(m, cfg) || !init_virtio(d, cfg))
 		return -EIO;
 	catch_signals();
@@ -228,6 +231,8 @@ void dev_snap(struct machine *m, struct snap *s)
 		vnet_snap(&d->net, s);
 	if (d->has_rng)
 		vrng_snap(&d->rng, s);
+	if (d->has_testdev)
+		testdev_snap(&d->testdev, s);
 	board_snap(&d->board, s);
 	ctl_snap(&d->ctl, s);
 	for (unsigned i = 0; i < SERIALS; i++) {

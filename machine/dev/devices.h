@@ -13,6 +13,7 @@
 #include "machine/dev/pit.h"
 #include "machine/dev/pm.h"
 #include "machine/dev/rtc.h"
+#include "machine/dev/testdev.h"
 #include "machine/dev/uart.h"
 #include "machine/dev/vblk.h"
 #include "machine/dev/vnet.h"
@@ -41,7 +42,8 @@ struct devices {
 	unsigned disks;
 	struct vnet net;
 	struct vrng rng;
-	bool has_net, has_rng;
+	bool has_net, has_rng, has_testdev;
+	struct testdev testdev;
 	struct ctl ctl;
 	struct board board;
 	bool ready; /* dev_init got to its end */

@@ -54,6 +54,7 @@ expect 2 "--net tap: not peer" --kernel "$tmp/text" --net tap
 expect 2 "--net unix:: not peer" --kernel "$tmp/text" --net unix:
 expect 2 "--resume: excludes --disk" --resume "$tmp" --disk "$tmp/zeros"
 expect 2 "--resume: excludes --disk" --resume "$tmp" --rng
+expect 2 "--resume: excludes --disk" --resume "$tmp" --test-device
 expect 3 "$tmp/none: No such file" --kernel "$tmp/zeros" --serial null --disk "$tmp/none,ro,snapshot"
 expect 3 "$tmp: Is a directory" --kernel "$tmp/zeros" --serial null --disk "$tmp"
 expect 3 "$tmp/text: not a disk image" --kernel "$tmp/zeros" --serial null --disk "$tmp/text"

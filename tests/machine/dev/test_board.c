@@ -116,6 +116,26 @@ static void ports_set_interrupt_lines(void **state)
 	pc_free(pc);
 }
 
+static void the_test_device_keeps_what_is_written(void **state)
+{
+	struct pc *pc = pc_new_with(&(struct machine_config){ .test_device = true });
+	hpa_t end = { 0xff00fff8 };
+
+	bus_mmio_write(&pc->m, pc->c, end, 8, 0x1122334455667788);
+	bus_mmio_write(&pc->m, pc->c, (hpa_t){ end.v + 2 }, 2, 0xabcd);
+	assert_int_equal(bus_mmio_read(&pc->m, pc->c, end, 8), 0x11223344abcd7788);
+	assert_int_equal(read32(pc, 0xff010000), 0xffffffff); /* no further */
+	out32(pc, 0xe0, 0x44332211);
+	out8(pc, 0xe4, 0xee);
+	out8(pc, 0xea, 0x99);
+	assert_int_equal(in32(pc, 0xe8), 0x44992211);
+	assert_int_equal(in8(pc, 0xe3), 0x44);
+	pic_setup(pc);
+	out32(pc, 0x2004, 0x100); /* as four bytes: line 5 rises */
+	assert_int_equal(take(pc), 0x25);
+	pc_free(pc);
+}
+
 static void the_exit_port_doubles_the_code(void **state)
 {
 	stops_with(MACHINE_EXIT_PORT, 0, 1);
@@ -142,6 +162,7 @@ int main(void)
 		cmocka_unit_test(fw_cfg_tells_memory_and_processors),
 		cmocka_unit_test(the_keyboard_controller_has_no_devices),
 		cmocka_unit_test(ports_set_interrupt_lines),
+		cmocka_unit_test(the_test_device_keeps_what_is_written),
 		cmocka_unit_test(resets_end_the_machine),
 		cmocka_unit_test(the_exit_port_doubles_the_code),
 		cmocka_unit_test(the_first_reason_to_stop_counts),

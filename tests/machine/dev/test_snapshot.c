@@ -94,6 +94,24 @@ static void a_loaded_machine_goes_on_like_the_saved_one(void **state)
 	pc_free(b);
 }
 
+static void the_test_device_comes_back(void **state)
+{
+	const struct machine_config cfg = { .test_device = true };
+	struct pc *a = pc_new_with(&cfg), *b = pc_new_with(&cfg);
+	struct machine_config found = { 0 };
+
+	write32(a, 0xff004320, 0xfeedf00d);
+	out32(a, 0xe0, 0x01020304);
+	assert_int_equal(snapshot_save(&a->m, dir), 0);
+	assert_int_equal(snapshot_read_config(dir, &found), 0);
+	assert_true(found.test_device);
+	assert_int_equal(snapshot_load(&b->m, dir), 0);
+	assert_int_equal(read32(b, 0xff004320), 0xfeedf00d);
+	assert_int_equal(in32(b, 0xe0), 0x01020304);
+	pc_free(a);
+	pc_free(b);
+}
+
 static void writes_of_a_resumed_machine_stay_private(void **state)
 {
 	struct pc *a = busy_pc(), *b = pc_new("null"), *c = pc_new("null");
@@ -182,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_of_a_resumed_machine_stay_private, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(zero_pages_take_no_room, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(files_that_do_not_fit_are_refused, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(the_test_device_comes_back, make_dir, remove_dir),
 		cmocka_unit_test(a_missing_directory_is_an_error),
 	};
 
