@@ -191,8 +191,8 @@ static unsigned long on_swap(unsigned long e, bool had, bool *dirty, bool *check
 
 static unsigned long on_nothing(unsigned long e, bool had, bool zero, bool *dirty)
 {
-	/* The zero page is read-only: a store would have been another fault. Reading it first changes nothing. */
-	const bool touched = (e & E_FAULT) && !zero;
+	/* Reading first, which gives the zero page, changes nothing; but what was stored to may have gone before that. */
+	const bool touched = (e & E_FAULT) && (!zero || (e & E_INVAL));
 
 	*dirty = had || touched || (e & (E_SEEN | E_LEAVING));
 	return *dirty ? (e & E_SEEN) | (zero ? E_MAPPED : E_ABSENT) : 0;
@@ -248,8 +248,10 @@ static bool settle(struct block *b, struct xa_state *xas, u64 pte, bool writable
 
 	if (b->fresh && old)
 		return true;
-	if ((b->all && (e & E_INVAL)) || (vpn >= b->cut_lo && vpn < b->cut_hi))
+	if (b->all && (e & E_INVAL))
 		e |= E_FAULT;
+	if (vpn >= b->cut_lo && vpn < b->cut_hi)
+		e |= E_FAULT | E_INVAL;
 	if (b->fresh)
 		new = fresh_verdict(pte, writable, &dirty, &check);
 	else

@@ -172,7 +172,6 @@ static pmd_t peek_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd;
 }
 
-/* Whether a fault at addr could install more than one page: no table of small pages is there yet. */
 /*
  * Sets the bits, by their place in the block, of those of the nr pages from vpn on that a table of small pages maps. For
  * the notifier: who announces a change holds what keeps the table where it is (the mmap_lock, or locks of the rmap).
@@ -194,6 +193,7 @@ void ooh_walk_small(struct mm_struct *mm, unsigned long vpn, unsigned long nr, u
 	pte_unmap_unlock(pte, ptl);
 }
 
+/* Whether a fault at addr could install more than one page: no table of small pages is there yet. */
 bool ooh_walk_huge_or_none(struct mm_struct *mm, unsigned long addr)
 {
 	return pmd_leaf_or_gone(peek_pmd(mm, addr));

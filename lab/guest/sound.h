@@ -80,7 +80,6 @@ struct scenario {
 };
 #define ONLY_PML  1u /* concerns the hypervisor and the module */
 #define ON_DEMAND 2u /* runs only when named by --only */
-#define LOOSE     4u /* pages of files may come by fault-around, be written and go, all in one round and while rounds are collected */
 
 /* Each ends with a row without a name. */
 extern const struct scenario sound_writes[], sound_fork[], sound_map[], sound_huge[], sound_shared[], sound_swap[], sound_life[],

@@ -31,7 +31,7 @@ struct trial {
 	int fd, mem, pagemap;
 	struct ooh_tracker *tracker;
 	int watch; /* -1: none */
-	bool failed, over, racing, whole, want_overflow, loose;
+	bool failed, over, racing, whole, want_overflow;
 	const char *blind; /* the backend is known to miss pages here */
 	uint64_t missed; /* pages, by the oracle */
 	unsigned notes;
@@ -136,15 +136,14 @@ static void be_late(struct trial *t, uint64_t page)
 
 /*
  * A page that was not there at the last round (or was the zero page), came, was stored to and went again: its content did not
- * change from round to round. The kernel's own trackers cannot see that; PML does, but for a page of a file that fault-around
- * mapped while rounds are collected (docs/module.md, "Limits"), so only a scenario that has such pages is loose.
+ * change from round to round. The kernel's own trackers cannot see that; PML does.
  */
 static bool left_no_trace(const struct trial *t, uint64_t page)
 {
 	size_t i = (page - t->start) / PG, k = 0;
 	uint64_t entry;
 
-	if ((!strcmp(t->backend, "pml") && !t->loose) || page < t->start || i >= t->pages || page == t->dropped)
+	if (!strcmp(t->backend, "pml") || page < t->start || i >= t->pages || page == t->dropped)
 		return false;
 	if (pread(t->pagemap, &entry, 8, (off_t)(page / PG * 8)) != 8 || entry & (PM_HERE | PM_SWAPPED))
 		return false;
@@ -562,7 +561,7 @@ static _Noreturn void be_subject(const struct scenario *s, const char *backend, 
 
 int judge(const struct scenario *s, const char *backend, char *why, size_t n)
 {
-	struct trial t = { .backend = backend, .loose = s->flags & LOOSE, .blind = strcmp(backend, "pml") ? s->blind : NULL, .watch = -1, .mem = -1, .pagemap = -1 };
+	struct trial t = { .backend = backend, .blind = strcmp(backend, "pml") ? s->blind : NULL, .watch = -1, .mem = -1, .pagemap = -1 };
 	int pair[2], verdict = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))

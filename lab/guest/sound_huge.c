@@ -83,6 +83,19 @@ static void fresh_huge(void)
 	round_of("stores");
 }
 
+static void dropped_and_read(void)
+{
+	char *p = map_huge(2);
+
+	track(p, 2 * IN_HUGE);
+	touch(p + 9 * PG, 2);
+	NEED(!madvise(p, HUGE, MADV_DONTNEED));
+	*(volatile char *)p;
+	round_of("came huge, written, dropped whole, read");
+	*(volatile char *)(p + HUGE);
+	round_of("only read");
+}
+
 static void split(void)
 {
 	char *p = map_huge(3);
@@ -190,6 +203,8 @@ static void khugepaged(void)
 const struct scenario sound_huge[] = {
 	{ .name = "huge pages: stores", .run = resident_huge },
 	{ .name = "huge pages: new ones, the zero page", .run = fresh_huge },
+	{ .name = "huge pages: written, dropped and read in one round", .run = dropped_and_read,
+	  .blind = "it is the zero page before and after" },
 	{ .name = "huge pages: split", .run = split },
 	{ .name = "huge pages: moved", .run = moved },
 	{ .name = "huge pages: fork", .run = forked },

@@ -196,6 +196,27 @@ static void dont_need(void)
 	round_of("all");
 }
 
+/* The zero page that a read gives says nothing of what was there before it in the same round. */
+static void dropped_and_read(void)
+{
+	char *p = anon(64);
+
+	track(p, 64);
+	for (size_t i = 0; i < 3; i++) {
+		touch(p + 10 * PG, 4);
+		NEED(!madvise(p + 10 * PG, 4 * PG, MADV_DONTNEED));
+		*(volatile char *)(p + (10 + i) * PG);
+		round_of("first touched, dropped, and one page read");
+	}
+	*(volatile char *)(p + 20 * PG);
+	touch(p + 20 * PG, 1);
+	map(p + 20 * PG, 1, FIXED, -1);
+	*(volatile char *)(p + 20 * PG);
+	round_of("read, stored to, mapped anew, and read");
+	*(volatile char *)(p + 30 * PG);
+	round_of("only read");
+}
+
 static void advice(void)
 {
 	char *p = resident(64);
@@ -312,6 +333,7 @@ const struct scenario sound_map[] = {
 	{ .name = "mremap grows and shrinks", .run = grows },
 	{ .name = "MREMAP_DONTUNMAP", .run = dont_unmap },
 	{ .name = "MADV_DONTNEED", .run = dont_need },
+	{ .name = "written, dropped and read in one round", .run = dropped_and_read, .blind = "it is the zero page before and after" },
 	{ .name = "MADV_FREE, COLD, PAGEOUT", .run = advice },
 	{ .name = "mprotect flips", .run = protection },
 	{ .name = "a mapping that grows down", .run = stack },

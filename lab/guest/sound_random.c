@@ -198,6 +198,6 @@ static void mixed_beside(void)
 
 const struct scenario sound_random[] = {
 	{ .name = "a random mix", .run = mixed },
-	{ .name = "a random mix during the rounds", .run = mixed_beside, .flags = ONLY_PML | LOOSE },
+	{ .name = "a random mix during the rounds", .run = mixed_beside, .flags = ONLY_PML },
 	{ 0 },
 };

@@ -12,7 +12,7 @@ from .tap import results
 CPUS = "4"
 ARRAY = 'trackbench array --technique pml --megabytes 1 --rounds 3 | tee /tmp/r && grep -q \'"missed":0,\' /tmp/r\n'
 # Scenarios of soundness with names that contain one of these; all of them with --long.
-SHORT = ["threads", "DMA", "io_uring", "compaction"]
+SHORT = ["threads", "DMA", "io_uring", "compaction", "random"]
 
 
 def scripts(long):
