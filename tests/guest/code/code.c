@@ -5,59 +5,7 @@
  * Cross-Modifying Code": after a store to code the processor runs the new bytes, at the latest behind a jump; the
  * project's machine, as Intel's processors since the P6, with the very next instruction.
  */
-#include "arch/paging.h"
-#include "tests/guest/sys/expect.h"
-
-#define HOT 300
-#define WINDOW 0x10000000000ull /* 1 TiB: PML4 entry 2 */
-
-typedef u64 fn(u64 a);
-
-static u8 code[4][4096] __attribute__((aligned(4096)));
-static u64 pdpt[512] __attribute__((aligned(4096))), pd[512] __attribute__((aligned(4096))),
-	pt[512] __attribute__((aligned(4096)));
-
-static u64 at(unsigned i)
-{
-	return WINDOW + i * 4096ull;
-}
-
-static void map(unsigned i, const void *page, u64 flags)
-{
-	pt[i] = (u64)page | flags;
-	invlpg(at(i));
-}
-
-static void build(void)
-{
-	pd[0] = (u64)pt | 7;
-	pdpt[0] = (u64)pd | 7;
-	boot_pml4[2] = (u64)pdpt | 7;
-	write_cr3(read_cr3());
-}
-
-static u64 call(u64 a, u64 arg)
-{
-	return ((fn *)a)(arg);
-}
-
-/* Calls often; returns how many calls did not give `want`. */
-static unsigned heat(u64 a, u64 arg, u64 want)
-{
-	unsigned bad = 0;
-
-	for (unsigned i = 0; i < HOT; i++)
-		bad += call(a, arg) != want;
-	return bad;
-}
-
-/* mov $v, %eax; ret */
-static void put_return(u8 *p, u32 v)
-{
-	p[0] = 0xb8;
-	memcpy(p + 1, &v, 4);
-	p[5] = 0xc3;
-}
+#include "tests/guest/code/hot.h"
 
 /* --- every way to store --- */
 
@@ -84,6 +32,31 @@ STORE(by_sse16, "movdqu 8(%%rdi), %%xmm1; movq (%%rsi), %%xmm0; movlhps %%xmm1, 
 STORE(by_movnti, "mov (%%rsi), %%rax; movnti %%rax, (%%rdi)")
 STORE(by_x87, "fildll (%%rsi); fistpll (%%rdi)")
 STORE(by_mmx, "movq (%%rsi), %%mm0; movq %%mm0, (%%rdi); emms")
+STORE(by_pop, "mov %%rsp, %%r8; mov %%rsi, %%rsp; pop (%%rdi); mov %%r8, %%rsp")
+STORE(by_not, "mov (%%rsi), %%rax; not %%rax; mov %%rax, (%%rdi); notq (%%rdi)")
+STORE(by_neg, "mov (%%rsi), %%rax; neg %%rax; mov %%rax, (%%rdi); negq (%%rdi)")
+STORE(by_inc, "mov (%%rsi), %%rax; dec %%rax; mov %%rax, (%%rdi); incq (%%rdi)")
+STORE(by_dec, "mov (%%rsi), %%rax; inc %%rax; mov %%rax, (%%rdi); decq (%%rdi)")
+STORE(by_sub, "mov (%%rdi), %%rax; sub (%%rsi), %%rax; sub %%rax, (%%rdi)")
+STORE(by_adc, "mov (%%rsi), %%rax; sub (%%rdi), %%rax; clc; adc %%rax, (%%rdi)")
+STORE(by_sbb, "mov (%%rdi), %%rax; sub (%%rsi), %%rax; clc; sbb %%rax, (%%rdi)")
+STORE(by_and_or, "mov (%%rsi), %%rax; and %%rax, (%%rdi); or %%rax, (%%rdi)")
+STORE(by_rol, "mov (%%rsi), %%rax; ror $13, %%rax; mov %%rax, (%%rdi); rolq $13, (%%rdi)")
+STORE(by_shld, "mov (%%rsi), %%rax; shldq $32, %%rax, (%%rdi); shl $32, %%rax; shldq $32, %%rax, (%%rdi)")
+STORE(by_xadd, "mov (%%rsi), %%rax; sub (%%rdi), %%rax; lock xadd %%rax, (%%rdi)")
+STORE(by_bit, "mov $63, %%ecx; mov (%%rsi), %%rax; 1: bt %%rcx, %%rax; jc 2f; btr %%rcx, (%%rdi); jmp 3f; 2: bts %%rcx, (%%rdi);"
+      "3: dec %%ecx; jns 1b")
+STORE(by_setcc, "mov (%%rsi), %%rax; mov %%rax, (%%rdi); movzbl 1(%%rsi), %%ecx; test $1, %%cl; setnz 1(%%rdi); and $0xfe, %%cl;"
+      "add %%cl, 1(%%rdi)")
+STORE(by_immediate, "mov (%%rsi), %%rax; mov %%rax, (%%rdi); movl $0, 1(%%rdi); movzbl 1(%%rsi), %%ecx; addb %%cl, 1(%%rdi)")
+STORE(by_movbe, "mov (%%rsi), %%rax; bswap %%rax; movbe %%rax, (%%rdi)")
+STORE(by_pextr, "movq (%%rsi), %%xmm0; pextrq $0, %%xmm0, (%%rdi)")
+STORE(by_movh, "movq (%%rsi), %%xmm0; movlhps %%xmm0, %%xmm0; movhps %%xmm0, (%%rdi)")
+STORE(by_movss, "movss (%%rsi), %%xmm0; movss %%xmm0, (%%rdi); movd 4(%%rsi), %%xmm0; movd %%xmm0, 4(%%rdi)")
+STORE(by_movsd, "movsd (%%rsi), %%xmm0; movsd %%xmm0, (%%rdi)")
+STORE(by_mask, "mov %%rdi, %%rax; pcmpeqd %%xmm0, %%xmm0; psrldq $8, %%xmm0; movdqu (%%rsi), %%xmm1; maskmovdqu %%xmm0, %%xmm1")
+STORE(by_cmpxchg8, "push %%rbx; mov (%%rdi), %%eax; mov 4(%%rdi), %%edx; mov (%%rsi), %%ebx; mov 4(%%rsi), %%ecx;"
+      "lock cmpxchg8b (%%rdi); pop %%rbx")
 STORE(by_cmpxchg16, "push %%rbx; mov (%%rdi), %%rax; mov 8(%%rdi), %%rdx; mov (%%rsi), %%rbx; mov %%rdx, %%rcx;"
       "lock cmpxchg16b (%%rdi); pop %%rbx")
 
@@ -91,7 +64,9 @@ static const struct { const char *name; void (*store)(void *to, const u64 *v); }
 #define ROW(name) { #name, by_##name }
 	ROW(bytes), ROW(words), ROW(dwords), ROW(qword), ROW(xchg), ROW(cmpxchg), ROW(add), ROW(xor), ROW(push),
 	ROW(movs), ROW(rep_movs), ROW(rep_stos), ROW(std), ROW(sse), ROW(sse16), ROW(movnti), ROW(x87), ROW(mmx),
-	ROW(cmpxchg16),
+	ROW(pop), ROW(not), ROW(neg), ROW(inc), ROW(dec), ROW(sub), ROW(adc), ROW(sbb), ROW(and_or), ROW(rol), ROW(shld),
+	ROW(xadd), ROW(bit), ROW(setcc), ROW(immediate), ROW(movbe), ROW(pextr), ROW(movh), ROW(movss), ROW(movsd),
+	ROW(mask), ROW(cmpxchg8), ROW(cmpxchg16),
 #undef ROW
 };
 
@@ -130,6 +105,61 @@ static const u8 own_block[] = { 0x31, 0xc9, 0x40, 0x88, 0x3d, 0x07, 0, 0, 0, 0x9
 static const u8 string_ahead[] = { 0x89, 0xf8, 0x48, 0x8d, 0x3d, 0x08, 0, 0, 0, 0xb9, 0x01, 0, 0, 0, 0xf3, 0xaa,
 	0xb0, 0x00, 0x0f, 0xb6, 0xc0, 0xc3 };
 
+/* xor %eax, %eax; mov $7, %ecx; 1: addb $1, own immediate; mov own immediate, %al; dec %ecx; jnz 1b; ret */
+static const u8 itself[] = { 0x31, 0xc0, 0xb9, 0x07, 0, 0, 0, 0x80, 0x05, 0xff, 0xff, 0xff, 0xff, 0x01, 0x8a, 0x05, 0xf9, 0xff, 0xff, 0xff,
+	0xff, 0xc9, 0x75, 0xef, 0xc3 };
+/* lea over(%rip), %rsi = a copy; rep movsb over itself and what follows: the copy differs in MOV's immediate, behind. */
+static const u8 string_over[] = { 0x56, 0x57, 0x48, 0x89, 0xfe, 0x48, 0x8d, 0x3d, 0xf9, 0xff, 0xff, 0xff, 0xb9, 0x18, 0, 0, 0, 0xf3, 0xa4,
+	0xb8, 0, 0, 0, 0, 0x5f, 0x5e, 0x90, 0x90, 0x90, 0xc3 };
+/* lea 8+next(%rip), %rsp; push %rdi over next: movabs $imm64, %rax ... its immediate; mov %rcx, %rsp; ret */
+static const u8 push_ahead[] = { 0x48, 0x89, 0xe1, 0x48, 0x8d, 0x25, 0x0b, 0, 0, 0, 0x57, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,
+	0x48, 0x89, 0xcc, 0xc3 };
+
+static void own_instruction(void)
+{
+	u8 *p = code[0] + 448, other[sizeof(string_over)];
+	unsigned bad = 0;
+
+	memcpy(p, itself, sizeof(itself));
+	for (unsigned i = 0; i < 2 * HOT; i++) {
+		p[13] = 1;
+		bad += call(at(0) + 448, 0) != 128; /* doubled seven times */
+	}
+	check_eq(bad, 0, "an instruction changes itself, a loop");
+	p = code[0] + 1024;
+	memcpy(p, string_over, sizeof(string_over));
+	memcpy(other, string_over, sizeof(string_over));
+	bad = 0;
+	for (unsigned i = 1; i < 2 * HOT; i++) {
+		memcpy(other + 20, &i, 4);
+		bad += call(at(0) + 1024, (u64)other + 5) != i;
+	}
+	check_eq(bad, 0, "a string instruction writes itself and what follows");
+	memcpy(code[0] + 1100, push_ahead, sizeof(push_ahead));
+	bad = 0;
+	for (u64 i = 1; i < 2 * HOT; i++)
+		bad += call(at(0) + 1100, i << 32 | i) != (i << 32 | i);
+	check_eq(bad, 0, "PUSH into the next instruction");
+}
+
+/* One store to the end of one page and the beginning of the next changes code in both. */
+static void both_pages(void)
+{
+	u8 *p = code[0] + 4090;
+	unsigned bad = 0;
+
+	put_return(p, 0);
+	put_return(p + 6, 0);
+	bad += heat(at(0) + 4090, 0, 0) + heat(at(1), 0, 0);
+	for (u64 i = 1; i < 2 * HOT; i++) {
+		/* the upper three bytes of the one's immediate, RET, MOV and three bytes of the other's */
+		*(volatile u64 *)(at(0) + 4092) = (i & 0xff) | 0xb8c3ull << 24 | (i & 0xff) << 40;
+		bad += call(at(0) + 4090, 0) != (i & 0xff) << 8;
+		bad += call(at(1), 0) != (i & 0xff);
+	}
+	check_eq(bad, 0, "one store changes code in two pages");
+}
+
 static void next_instruction(void)
 {
 	unsigned bad = 0;
@@ -148,107 +178,6 @@ static void next_instruction(void)
 	for (unsigned i = 0; i < 2 * HOT; i++)
 		bad += call(at(0) + 384, i & 0x7f) != (i & 0x7f);
 	check_eq(bad, 0, "a string instruction writes what follows it");
-}
-
-/* --- pages --- */
-
-static void two_pages(void)
-{
-	u8 *p = code[0] + 4094;
-	unsigned bad = 0;
-
-	map(0, code[0], 7);
-	map(1, code[1], 7);
-	put_return(p, 0x11223344); /* b8 44 | 33 22 11 c3: code[0] and code[1] are neighbours in memory, too */
-	bad += heat(at(0) + 4094, 0, 0x11223344);
-	code[1][0] = 0x55;
-	bad += call(at(0) + 4094, 0) != 0x11225544;
-	check_eq(bad, 0, "an instruction on two pages, its second part written");
-	bad = heat(at(0) + 4094, 0, 0x11225544);
-	memcpy(code[2], code[1], 16);
-	code[2][0] = 0x66;
-	map(1, code[2], 7);
-	bad += heat(at(0) + 4094, 0, 0x11226644);
-	check_eq(bad, 0, "… its second page mapped to another frame");
-	map(1, code[1], 7);
-	bad = heat(at(0) + 4094, 0, 0x11225544);
-	check_eq(bad, 0, "… and back");
-	pt[1] = 0;
-	invlpg(at(1));
-	try_rax = at(0) + 4094;
-	expect(TRY("call *%%rax"), VEC_PF, 0x10, "… its second page not there: a fetch fault");
-	check_eq(trap.cr2, at(1), "at the second page");
-	map(1, code[1], 7);
-}
-
-/* lea (%rip), %rax; ret: where it runs */
-static const u8 where[] = { 0x48, 0x8d, 0x05, 0xf9, 0xff, 0xff, 0xff, 0xc3 };
-
-static void aliases(void)
-{
-	unsigned bad = 0;
-
-	memcpy(code[0] + 512, where, sizeof(where));
-	for (unsigned i = 2; i < 10; i++)
-		map(i, code[0], 7);
-	for (unsigned k = 0; k < HOT; k++)
-		for (unsigned i = 2; i < 10; i++)
-			bad += call(at(i) + 512, 0) != at(i) + 512;
-	check_eq(bad, 0, "one frame at eight addresses: each runs at its own");
-	put_return(code[0] + 600, 1);
-	bad = 0;
-	for (unsigned i = 2; i < 10; i++)
-		bad += heat(at(i) + 600, 0, 1);
-	*(u8 *)(at(5) + 601) = 2;
-	for (unsigned i = 2; i < 10; i++)
-		bad += heat(at(i) + 600, 0, 2);
-	check_eq(bad, 0, "… a store through one alias changes all");
-}
-
-static void other_frame(void)
-{
-	unsigned bad = 0;
-
-	put_return(code[1] + 700, 100);
-	put_return(code[2] + 700, 200);
-	for (unsigned k = 0; k < HOT; k++) {
-		map(11, code[1], 7);
-		bad += call(at(11) + 700, 0) != 100;
-		map(11, code[2], 7);
-		bad += call(at(11) + 700, 0) != 200;
-	}
-	check_eq(bad, 0, "one address, two frames in turn");
-	map(11, code[1], 7 | PTE_NX);
-	try_rax = at(11) + 700;
-	expect(TRY("call *%%rax"), VEC_PF, 0x11, "… no longer executable");
-	map(11, code[1], 7);
-	bad = heat(at(11) + 700, 0, 100);
-	map(11, code[1], 5);
-	bad += heat(at(11) + 700, 0, 100);
-	check_eq(bad, 0, "… read-only");
-}
-
-/* A loop that counts in its own page: mov $10000, %ecx; 1: incl d(%rip); dec %ecx; jnz 1b; mov d(%rip), %eax; ret */
-static const u8 counter[] = { 0xb9, 0x10, 0x27, 0, 0, 0xff, 0x05, 0xf5, 0, 0, 0, 0xff, 0xc9, 0x75, 0xf6, 0x8b, 0x05, 0xeb, 0, 0, 0,
-	0xc3 };
-
-static void mixed_page(void)
-{
-	u32 *d = (u32 *)(code[3] + 256);
-	unsigned bad = 0;
-
-	memcpy(code[3], counter, sizeof(counter));
-	map(12, code[3], 7);
-	*d = 0;
-	for (unsigned i = 1; i <= 20; i++)
-		bad += call(at(12), 0) != 10000 * i;
-	check_eq(bad, 0, "data in the page of the code that writes it");
-	put_return(code[3] + 1024, 0);
-	for (unsigned i = 0; i < 3000; i++) { /* new code all the time, in a page with old code */
-		put_return(code[3] + 1024 + i % 64 * 8, i);
-		bad += call(at(12) + 1024 + i % 64 * 8, 0) != i;
-	}
-	check_eq(bad, 0, "new code all the time beside old code");
 }
 
 /* --- stores that no instruction names --- */
@@ -279,10 +208,31 @@ static void walker_writes(void)
 	invlpg(at(101));
 }
 
-/* INT3's frame goes to a stack that is code: the pushed return address becomes an immediate. */
-static bool hooked(struct frame *f)
+static bool is_breakpoint(struct frame *f)
 {
 	return f->vector == VEC_BP;
+}
+
+/* INT3's frame goes over hot code: the lowest byte of its RIP is C3H, a RET. */
+static void event_frames(void)
+{
+	static const u8 trap_and_go[] = { 0xcc, 0xff, 0xe2 }; /* int3; jmp *%rdx */
+	u8 *p = code[2] + 1024 - 40;
+	u64 rsp = at(15) + 1024, v;
+	unsigned bad = 0;
+
+	map(15, code[2], 7);
+	memcpy(code[1] + 0x1c2, trap_and_go, sizeof(trap_and_go));
+	trap_hook = is_breakpoint;
+	for (unsigned i = 0; i < 20; i++) {
+		put_return(p, 5);
+		bad += heat(at(15) + 1024 - 40, 0, 5);
+		__asm__ volatile("mov %%rsp, %%r8; mov %1, %%rsp; lea 1f(%%rip), %%rdx; jmp *%2; 1: mov %%r8, %%rsp; mov $77, %%eax; call *%3"
+				 : "=&a"(v) : "r"(rsp), "r"(at(1) + 0x1c2), "r"(at(15) + 1024 - 40) : "rdx", "rcx", "r8", "memory");
+		bad += v != 77;
+	}
+	trap_hook = NULL;
+	check_eq(bad, 0, "an event's frame over hot code");
 }
 
 static void pushed_frames(void)
@@ -291,12 +241,10 @@ static void pushed_frames(void)
 	u64 rip = 0;
 	unsigned bad = 0;
 
-	/* movabs $RIP of the frame, %rax; ret. The frame is 40 bytes below the stack's end: RIP at -40. */
+	/* movabs $the return address, %rax; ret */
 	p[-42] = 0x48;
 	p[-41] = 0xb8;
-	p[-32] = 0xc3; /* the frame's CS: 08 00: a stack one word lower leaves it alone */
 	map(15, code[2], 7);
-	trap_hook = hooked;
 	for (unsigned i = 0; i < HOT; i++) {
 		u64 was;
 
@@ -307,71 +255,7 @@ static void pushed_frames(void)
 		bad += was != rip;
 		put_return(p, i); /* the code goes away and comes back */
 	}
-	trap_hook = NULL;
 	check_eq(bad, 0, "a return address that a call pushes into code");
-}
-
-/* --- breakpoints in hot code --- */
-
-/* mov %edi, %eax; inc %eax; inc %eax; mov %eax, d(%rip); inc %eax; ret */
-static const u8 line[] = { 0x89, 0xf8, 0xff, 0xc0, 0xff, 0xc0, 0x89, 0x05, 0xf2, 0, 0, 0, 0xff, 0xc0, 0xc3 };
-static unsigned hits;
-static u64 hit_rip;
-
-static bool on_debug(struct frame *f)
-{
-	hits++;
-	hit_rip = f->rip;
-	f->rflags |= EFLAGS_RF;
-	return f->vector == VEC_DB || f->vector == VEC_BP;
-}
-
-static void debug_set(u64 address, u64 rw, u64 len)
-{
-	u64 dr7 = DR7_INIT | (address ? DR7_G(0) | (rw | len << 2) << 16 : 0), zero = 0;
-
-	__asm__ volatile("mov %0, %%dr6; mov %1, %%dr0; mov %2, %%dr7" : : "r"(zero), "r"(address), "r"(dr7));
-}
-
-static void breakpoints(void)
-{
-	u64 run = at(3);
-	u8 *p = code[0] + 1024;
-	unsigned bad;
-
-	memcpy(p, line, sizeof(line));
-	run += 1024;
-	bad = heat(run, 5, 8);
-	trap_hook = on_debug;
-	debug_set(run + 4, 0, 0);
-	hits = 0;
-	bad += heat(run, 5, 8);
-	check_eq(hits, HOT, "an instruction breakpoint in hot code");
-	check_eq(hit_rip, run + 4, "… before its instruction");
-	debug_set(run + 12 + 0xf2, 1, 3);
-	hits = 0;
-	bad += heat(run, 5, 8);
-	check_eq(hits, HOT, "a data breakpoint");
-	check_eq(hit_rip, run + 12, "… behind its instruction");
-	debug_set(0, 0, 0);
-	hits = 0;
-	bad += heat(run, 5, 8);
-	check_eq(hits, 0, "none");
-	p[4] = 0xcc; /* INT3 over INC; the byte after it is an INC's second: c0 would be another opcode, so both change */
-	p[5] = 0x90;
-	bad += heat(run, 5, 7);
-	check_eq(hits, HOT, "INT3 over hot code");
-	p[4] = 0xff;
-	p[5] = 0xc0;
-	hits = 0;
-	bad += heat(run, 5, 8);
-	check_eq(hits, 0, "… and away");
-	hits = 0;
-	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; call *%%rax; pushfq; andq $~0x100, (%%rsp); popfq"
-			 : : "a"(run), "D"(5ull) : "memory", "cc", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11");
-	trap_hook = NULL;
-	check_eq(hits, 1 + 6 + 3, "single steps through hot code"); /* CALL, six, PUSHFQ, ANDQ, POPFQ (TF was set) */
-	check_eq(bad, 0, "results");
 }
 
 /* --- more code than a cache holds --- */
@@ -395,7 +279,7 @@ static void much_code(void)
 
 void guest_main(void)
 {
-	build();
+	build_window();
 	map(0, code[0], 7);
 	map(1, code[1], 7);
 	map(13, code[0], 7);
@@ -403,12 +287,10 @@ void guest_main(void)
 	every_store((u64)code[0], "another address");
 	every_store(at(13), "a third");
 	next_instruction();
-	two_pages();
-	aliases();
-	other_frame();
-	mixed_page();
+	own_instruction();
+	both_pages();
 	walker_writes();
 	pushed_frames();
-	breakpoints();
+	event_frames();
 	much_code();
 }
