@@ -38,7 +38,8 @@ static bool virtualized(const struct cpu *c, unsigned offset, unsigned n, bool w
 		return false;
 	if (vmx_proc2(c, PROC2_APIC_REGISTER_VIRT))
 		return in_set(write ? WRITABLE : READABLE, offset);
-	if (write && vmx_proc2(c, PROC2_VIRT_INTR_DELIVERY) && (offset == LAPIC_EOI || offset == LAPIC_ICR_LOW))
+	/* "Virtualizing Reads …" (30.4.2) and "Determining Whether a Write Access is Virtualized" (30.4.3.1) agree on these. */
+	if (vmx_proc2(c, PROC2_VIRT_INTR_DELIVERY) && (offset == LAPIC_EOI || offset == LAPIC_ICR_LOW))
 		return true;
 	return offset == LAPIC_TPR;
 }

@@ -157,7 +157,7 @@ static bool is_virtual(const struct config *k, unsigned offset, unsigned size, b
 		return false;
 	if (k->proc2 & PROC2_APIC_REGISTER_VIRT)
 		return listed(offset, write);
-	return offset == 0x80 || (write && (k->proc2 & PROC2_VIRT_INTR_DELIVERY) && (offset == 0xb0 || offset == 0x300));
+	return offset == 0x80 || ((k->proc2 & PROC2_VIRT_INTR_DELIVERY) && (offset == 0xb0 || offset == 0x300));
 }
 
 /* The exit that ends the write: an APIC write, or the guest's own VMCALL. */
