@@ -55,6 +55,9 @@ unsigned firmware_memory_map(const struct machine *m, struct memory_range out[ME
 /* Returns the address of the RSDP. */
 u64 firmware_setup(struct machine *m);
 
+/* bios.c: interrupt vectors, the 8259s, the timer, as a BIOS leaves them. */
+void bios_leave(struct machine *m);
+
 /* acpi.c: writes all tables at BIOS_BASE; returns the address of the RSDP. */
 u64 acpi_build(struct machine *m);
 

@@ -187,6 +187,7 @@ int multiboot_boot(struct machine *m, const struct machine_config *cfg, const st
 	put_memory(m, &info);
 	guest_put(m, INFO_AT, &info, sizeof(info));
 	firmware_setup(m);
+	bios_leave(m);
 	entry_gdt(m, GDT_AT);
 	entry_protected_mode(m->cpu[0], (u32)elf.entry);
 	m->cpu[0]->gpr[RAX] = ENTRY_MAGIC;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/x86.h"
 #include "machine/core/config.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
@@ -190,6 +191,20 @@ static int wait_ms(const struct machine *m, bool real, u64 *until)
 	return (int)ms;
 }
 
+/*
+ * All CPUs wait, and nothing is to come but ticks of the 8254 that no CPU will hear: its interrupt is masked, or goes through
+ * the 8259 to a CPU that takes none. Without that, a Multiboot image that has halted for good would halt for ever.
+ */
+static bool only_unheard_ticks(const struct machine *m)
+{
+	const struct devices *d = m->dev;
+	const struct cpu *c = m->cpu[0];
+	const struct timer *t = m->clock.first;
+	bool deaf = !(c->eflags & EFLAGS_IF) && !c->vmx.on && ioapic_masked(&d->ioapic, 0);
+
+	return t == &d->pit.timer && !t->next && ioapic_masked(&d->ioapic, PIT_PIN) && (deaf || (pic_mask(&d->pic) & 1));
+}
+
 bool dev_idle_wait(struct machine *m, u64 *until)
 {
 	bool real, any = may_wake(m->dev, &real);
@@ -197,7 +212,7 @@ bool dev_idle_wait(struct machine *m, u64 *until)
 	dev_poll(m);
 	if (m->stop)
 		return true;
-	if (!any && *until == CYCLES_NONE)
+	if (!any && (*until == CYCLES_NONE || only_unheard_ticks(m)))
 		return false;
 	if (any)
 		host_input(m, wait_ms(m, real, until));

@@ -138,6 +138,11 @@ void ioapic_init(struct ioapic *io, struct machine *m)
 	bus_add_mmio(m, IOAPIC_BASE_DEFAULT, 0x1000, ioapic_read, ioapic_write, io, "I/O APIC");
 }
 
+bool ioapic_masked(const struct ioapic *io, unsigned pin)
+{
+	return io->r.redir[pin] & REDIR_MASKED;
+}
+
 void ioapic_snap(struct ioapic *io, struct snap *s)
 {
 	snap_var(s, "ioapic", io->r);

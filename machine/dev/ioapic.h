@@ -24,6 +24,8 @@ void ioapic_init(struct ioapic *io, struct machine *m);
 void ioapic_set(struct ioapic *io, unsigned pin, bool level);
 /* A processor's end of interrupt for a level-triggered vector. */
 void ioapic_eoi(struct ioapic *io, unsigned vector);
+/* Whether a pin sends nothing. */
+bool ioapic_masked(const struct ioapic *io, unsigned pin);
 void ioapic_snap(struct ioapic *io, struct snap *s);
 
 #endif

@@ -261,6 +261,22 @@ void pic_init(struct pic_pair *p, struct machine *m)
 	bus_add_pio(m, 0x4d0, 2, elcr_read, elcr_write, p, "8259 edge/level");
 }
 
+void pic_program(struct pic_pair *p, const u8 base[2], const u8 mask[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		write_icw1(&p->chip[i], ICW1_INIT);
+		p->chip[i].init_step = 0;
+		p->chip[i].base = base[i];
+		p->chip[i].imr = mask[i];
+	}
+	update(p);
+}
+
+u8 pic_mask(const struct pic_pair *p)
+{
+	return p->chip[0].imr;
+}
+
 void pic_snap(struct pic_pair *p, struct snap *s)
 {
 	snap_var(s, "pic", p->chip);

@@ -22,6 +22,10 @@ struct pic_pair {
 };
 
 void pic_init(struct pic_pair *p, struct machine *m);
+/* As ICW1 to ICW4 and OCW1 would: ready, in fully nested mode, the vectors of inputs 0 and the masks as given. */
+void pic_program(struct pic_pair *p, const u8 base[2], const u8 mask[2]);
+/* The master's mask. */
+u8 pic_mask(const struct pic_pair *p);
 void pic_set(struct pic_pair *p, unsigned irq, bool level);
 /* The INT output of the master. */
 bool pic_output(const struct pic_pair *p);

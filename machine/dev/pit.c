@@ -289,6 +289,14 @@ void pit_init(struct pit *p, struct machine *m)
 	bus_add_pio(m, 0x61, 1, port61_read, port61_write, p, "port 61h");
 }
 
+void pit_tick(struct pit *p)
+{
+	u64 now = machine_now(p->m);
+
+	write_control(p, 0x36, now);
+	load_count(p, &p->channel[0], 0, now);
+}
+
 void pit_snap(struct pit *p, struct snap *s)
 {
 	snap_var(s, "pit", p->channel);

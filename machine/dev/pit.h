@@ -31,6 +31,8 @@ struct pit {
 };
 
 void pit_init(struct pit *p, struct machine *m);
+/* Channel 0 counts down from 65536 for ever, as a square wave. */
+void pit_tick(struct pit *p);
 void pit_snap(struct pit *p, struct snap *s);
 
 #endif

@@ -15,7 +15,7 @@
 /* What modes32.S finds; the slots written in real mode are in a copy at LOW. */
 struct result {
 	u32 efer_off, cr0_real, int_flags, flags, unreal, div_ip, far, sp, pae, pse;
-	u32 task, task_flags, task_tr, task_cr0, v86_ip, v86_flags, v86_ds, v86_ax, gate32, efer_on, vme_gp;
+	u32 task, task_flags, task_tr, task_cr0, v86_ip, v86_flags, v86_ds, v86_ax, gate32, efer_on, vme_gp, ticks;
 };
 struct result modes_result;
 
@@ -120,6 +120,7 @@ void guest_main(void)
 	check_eq(low->div_ip, 0, "#DE in real mode returns to the DIV");
 	check_eq(low->far, 0x4321, "far CALL in real mode");
 	check_eq(low->sp & 0xffff, 0x7000, "far RET balances the stack");
+	check(low->ticks != 0, "the tick of the BIOS's timer ends HLT in real mode");
 	check(r->gate32 > 0 && r->gate32 < 64, "INT n through a 32-bit gate");
 	check_eq(r->pae, modes_probe, "PAE paging");
 	check_eq(r->pse, modes_probe, "32-bit paging with 4 MiB pages");

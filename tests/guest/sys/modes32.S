@@ -34,6 +34,7 @@
 	.set R_GATE32, 72
 	.set R_EFER_ON, 76
 	.set R_VME_GP, 80
+	.set R_TICKS, 84
 
 	.text
 	.code64
@@ -118,6 +119,18 @@ real:	xor %ax, %ax
 after_div:
 	lcall $LOW >> 4, $far_real - low_begin
 	mov %sp, AT(low_result) + R_SP
+	/* the timer of the BIOS, which left the 8259 at vectors 8 and 70H: it counts at 0040:006C */
+	mov $0xfe, %al
+	out %al, $0x21
+	mov 0x46c, %edx
+	sti
+	hlt
+	cli
+	mov 0x46c, %eax
+	sub %edx, %eax
+	mov %eax, AT(low_result) + R_TICKS
+	mov $0xff, %al
+	out %al, $0x21
 	/* protected mode again, 32-bit */
 	mov %cr0, %eax
 	or $1, %al

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* PIT, RTC and PM timer in virtual time. */
+#include "arch/apic.h"
+#include "arch/x86.h"
 #include "machine/dev/pit.h"
 #include "machine/dev/pm.h"
 #include "tests/machine/dev/pc.h"
@@ -81,6 +83,35 @@ static void channel_2_counts_while_its_gate_is_open(void **state)
 	out8(pc, 0x61, 1);
 	pass(pc, pit_cycles(0xffff));
 	assert_int_equal(in8(pc, 0x61) & 0x20, 0x20);
+	pc_free(pc);
+}
+
+static bool something_may_come(struct pc *pc)
+{
+	u64 until = clock_next(&pc->m);
+
+	return dev_idle_wait(&pc->m, &until);
+}
+
+static void ticks_that_nobody_hears_wake_nobody(void **state)
+{
+	struct pc *pc = pc_new("null");
+
+	pic_setup(pc);
+	pit_load(pc, 0x36, 0x40, 0);
+	pc->c->eflags |= EFLAGS_IF;
+	assert_true(something_may_come(pc));
+	pc->c->eflags &= ~(u64)EFLAGS_IF;
+	assert_false(something_may_come(pc));
+	pc->c->vmx.on = true; /* with external-interrupt exiting IF does not count */
+	assert_true(something_may_come(pc));
+	pc->c->vmx.on = false;
+	pc->c->eflags |= EFLAGS_IF;
+	out8(pc, 0x21, 1);
+	assert_false(something_may_come(pc));
+	write32(pc, IOAPIC_BASE_DEFAULT + IOAPIC_REGSEL, IOAPIC_REDIR + 2 * 2);
+	write32(pc, IOAPIC_BASE_DEFAULT + IOAPIC_WINDOW, 0x30);
+	assert_true(something_may_come(pc));
 	pc_free(pc);
 }
 
@@ -221,6 +252,7 @@ int main(void)
 		cmocka_unit_test(periodic_interrupt_does_not_drift),
 		cmocka_unit_test(one_shot_fires_once),
 		cmocka_unit_test(channel_2_counts_while_its_gate_is_open),
+		cmocka_unit_test(ticks_that_nobody_hears_wake_nobody),
 		cmocka_unit_test(read_back_latches_status),
 		cmocka_unit_test(rtc_starts_at_the_epoch),
 		cmocka_unit_test(rtc_can_be_set),
