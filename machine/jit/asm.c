@@ -69,6 +69,28 @@ void x_op(struct asm_buf *a, u32 opcode, unsigned size, unsigned reg, struct rm 
 		x_u8(a, (u8)(0xc0 | (reg & 7) << 3 | (base & 7)));
 }
 
+void x_vex(struct asm_buf *a, u32 opcode, bool w, bool wide, unsigned vvvv, unsigned reg, struct rm rm)
+{
+	unsigned base = rm.reg < 0 ? rm.base : (unsigned)rm.reg, prefix = opcode >> 16 & 0xff;
+	unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+
+	x_u8(a, 0xc4);
+	x_u8(a, (u8)((~reg >> 3 & 1) << 7 | 0x40 | (~base >> 3 & 1) << 5 | (opcode >> 8 & 3)));
+	x_u8(a, (u8)(w << 7 | (~vvvv & 15) << 3 | wide << 2 | pp));
+	x_u8(a, (u8)opcode);
+	if (rm.reg < 0)
+		modrm_mem(a, reg, base, rm.disp);
+	else
+		x_u8(a, (u8)(0xc0 | (reg & 7) << 3 | (base & 7)));
+}
+
+void x_vzeroupper(struct asm_buf *a)
+{
+	x_u8(a, 0xc5);
+	x_u8(a, 0xf8);
+	x_u8(a, 0x77);
+}
+
 void x_alu(struct asm_buf *a, enum x_alu k, unsigned size, unsigned reg, struct rm rm)
 {
 	x_op(a, (u32)k << 3 | (size == 1 ? 2 : 3), size, reg, rm);

@@ -35,6 +35,9 @@ static inline struct rm rm_mem(unsigned base, s32 disp) { return (struct rm){ .r
 
 /* opcode reg, rm with an operand size of 1, 2, 4 or 8 bytes; reg may be an opcode extension. */
 void x_op(struct asm_buf *a, u32 opcode, unsigned size, unsigned reg, struct rm rm);
+/* The same in VEX encoding, with its second source; wide: 256 bits. */
+void x_vex(struct asm_buf *a, u32 opcode, bool w, bool wide, unsigned vvvv, unsigned reg, struct rm rm);
+void x_vzeroupper(struct asm_buf *a);
 void x_u8(struct asm_buf *a, u8 v);
 void x_u32(struct asm_buf *a, u32 v);
 void x_u64(struct asm_buf *a, u64 v);

@@ -68,9 +68,9 @@ void jit_clear(struct jit *j)
 	j->full = false;
 }
 
-static struct translation *new_translation(struct jit *j)
+static struct translation *new_translation(struct jit *j, unsigned insns)
 {
-	size_t size = sizeof(struct translation);
+	size_t size = sizeof(struct translation) + (insns + 1) * sizeof(op_fn *);
 	struct translation *t = (struct translation *)(j->data + j->data_used);
 
 	if (j->used + BLOCK_ROOM > j->size || j->data_used + size > DATA_SIZE) {
@@ -92,7 +92,7 @@ static const struct op *op_translated(struct cpu *c, const struct op *o)
 static bool make_translation(struct cpu *c, struct block *b)
 {
 	struct jit *j = c->jit;
-	struct translation *t = j->full ? NULL : new_translation(j);
+	struct translation *t = j->full ? NULL : new_translation(j, b->insns);
 
 	if (!t || !translate(c, j, b, t))
 		return false;
@@ -166,6 +166,18 @@ struct block *jit_follow(struct cpu *c, unsigned n)
 		link_code(c->jit, b, n, to);
 	c->page_rip = rip & ~PAGE_OFFSET_MASK;
 	return to;
+}
+
+/* The ops of a translated block come back after each handler: op_translated(). */
+const struct op *jit_rest(struct cpu *c, const struct op *o)
+{
+	const struct block *b = c->block;
+	op_fn *const *handler = b->translation->handler;
+	unsigned i, last = b->insns - (b->ops[b->insns - 1].flags & OP_END ? 1 : 0);
+
+	for (i = (unsigned)(o - b->ops); o && i < last; i++)
+		o = handler[i](c, o);
+	return o ? handler[i](c, o) : NULL;
 }
 
 const struct op *jit_interpret(struct cpu *c, struct block *b, u64 rip)

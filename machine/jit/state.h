@@ -42,6 +42,7 @@ enum thunk {
 	THUNK_CALL,    /* run op R14 of block R15 by its handler RAX, and return */
 	THUNK_CALL_FLAGS, /* the same; the flags afterwards are in the host's flags */
 	THUNK_TAIL,    /* leave for the handler, which ends the block */
+	THUNK_REST,    /* run block R15 from op R14 on by handlers */
 	THUNK_EXIT,    /* leave block R15 by its link EAX */
 	THUNK_FLAGS,   /* cc_* become CC_HOST */
 	THUNK_COUNT
@@ -51,6 +52,7 @@ struct translation {
 	const u8 *body;      /* executable address: after the charge */
 	u8 *site[2];         /* displacement of the jump for link n (writable alias), or NULL */
 	const u8 *stub[2];   /* where it goes while there is no link (writable alias) */
+	op_fn *handler[];    /* of each op, and of the block's end */
 };
 
 struct jit {
@@ -86,6 +88,14 @@ struct flags_at {
 	struct lazy lazy;
 };
 
+/* Which vector registers of the guest are in the host's of the same number. */
+struct vectors_at {
+	u16 cached, dirty; /* dirty: the guest's in struct cpu are old */
+	u16 wide;          /* 32 bytes of them */
+	bool upper;        /* the host's upper halves are not clean */
+	bool mxcsr;        /* the host's MXCSR is the guest's */
+};
+
 enum cold_kind {
 	COLD_CALL,       /* the op by its handler, then back */
 	COLD_CALL_FLAGS,
@@ -104,7 +114,9 @@ struct cold {
 	u8 kind;          /* enum cold_kind */
 	u8 n;
 	s64 far;          /* of COLD_FAR: offset from the block's page */
+	bool rest;        /* of COLD_CALL: handlers do the rest of the block, too */
 	struct flags_at fl;
+	struct vectors_at vec;
 };
 
 #define MAX_COLD (BLOCK_MAX_OPS * 6 + 16)
@@ -127,7 +139,8 @@ struct tr {
 	u8 effect[BLOCK_MAX_OPS + 1];      /* EFFECT_* */
 	struct cold cold[MAX_COLD];
 	unsigned ncold;
-	bool sse_checked;
+	struct vectors_at vec;
+	bool sse_checked, avx_checked;
 };
 
 /* What an op does to flags. */
@@ -169,6 +182,15 @@ void flags_lazy_out(struct asm_buf *a, const struct lazy *l); /* cc_* from a laz
 void flags_before_write(struct tr *t); /* the op's register operands are about to be overwritten */
 void flags_store_ax(struct asm_buf *a); /* AH and AL as of LAHF and SETO */
 
+/* vector.c. Host code that stores what is dirty, and loads it again: for a detour into C. */
+void vector_out(struct asm_buf *a, const struct vectors_at *v);
+void vector_in(struct asm_buf *a, const struct vectors_at *v);
+static inline bool vector_any(const struct vectors_at *v)
+{
+	return v->cached || v->mxcsr;
+}
+void vector_flush(struct tr *t); /* all are in struct cpu from now on; flags stay */
+
 /* memory.c: T1 = host address of the explicit operand of `size` bytes; misses go to the handler. */
 void mem_operand(struct tr *t, unsigned size, bool write);
 void mem_address(struct tr *t, unsigned to); /* linear address of the explicit operand */
@@ -178,7 +200,7 @@ void mem_segment(struct tr *t); /* adds the segment's base to T1 */
 bool mem_supported(const struct tr *t);
 
 /*
- * How a mnemonic is translated: integer.c, branch.c, sse.c. `can` may refuse the operands, or because flags are wanted
+ * How a mnemonic is translated: integer.c, branch.c, vector.c. `can` may refuse the operands, or because flags are wanted
  * that it cannot make (then effect has EFFECT_SEEN, too): the handler does it.
  */
 struct emitter {
@@ -190,10 +212,11 @@ struct emitter {
 const struct emitter *integer_find(const struct tr *t);
 u8 integer_effect(const struct tr *t, u8 effect); /* by the operands */
 const struct emitter *branch_find(const struct tr *t);
-const struct emitter *sse_find(const struct tr *t);
+const struct emitter *vector_find(const struct tr *t);
 
 /* jit.c: called by thunks. */
 struct block *jit_follow(struct cpu *c, unsigned n);
+const struct op *jit_rest(struct cpu *c, const struct op *o);
 const struct op *jit_interpret(struct cpu *c, struct block *b, u64 rip);
 void jit_cc_to_host(struct cpu *c);
 u32 jit_host_flags(struct cpu *c);

@@ -143,6 +143,12 @@ static void make_tail(struct asm_buf *a)
 	x_jmp_rm(a, rm_reg(HAX));
 }
 
+static void make_rest(struct asm_buf *a)
+{
+	x_mov_imm(a, HAX, (u64)(uintptr_t)jit_rest);
+	make_tail(a);
+}
+
 static void make_exit(struct asm_buf *a)
 {
 	u8 *none;
@@ -181,6 +187,7 @@ static void make(struct asm_buf *a, enum thunk k)
 	case THUNK_CALL:       make_call(a, false); break;
 	case THUNK_CALL_FLAGS: make_call(a, true); break;
 	case THUNK_TAIL:       make_tail(a); break;
+	case THUNK_REST:       make_rest(a); break;
 	case THUNK_EXIT:       make_exit(a); break;
 	case THUNK_FLAGS:      make_flags(a); break;
 	case THUNK_COUNT:      break;

@@ -11,7 +11,7 @@ struct cold *cold_add(struct tr *t, enum cold_kind kind, u8 *from, const u8 *res
 {
 	struct cold *x = &t->cold[t->ncold++];
 
-	*x = (struct cold){ .from = from, .resume = resume, .op = (u16)t->i, .kind = (u8)kind, .n = (u8)n, .fl = t->fl };
+	*x = (struct cold){ .from = from, .resume = resume, .op = (u16)t->i, .kind = (u8)kind, .n = (u8)n, .fl = t->fl, .vec = t->vec };
 	return x;
 }
 
@@ -23,6 +23,7 @@ void op_done(struct tr *t, bool flags)
 		if (x->kind != COLD_CALL || x->resume)
 			continue;
 		x->resume = t->a.p;
+		x->rest = vector_any(&x->vec) || vector_any(&t->vec);
 		t->fl.mem_host = t->fl.mem_host && x->fl.mem_host; /* the detour does not convert */
 		if (flags)
 			x->kind = COLD_CALL_FLAGS;
@@ -35,7 +36,7 @@ static const struct emitter *find(struct tr *t)
 
 	if (!e)
 		e = branch_find(t);
-	return e ? e : sse_find(t);
+	return e ? e : vector_find(t);
 }
 
 static bool decode_op(struct tr *t, const u8 *code, unsigned i)
@@ -101,6 +102,7 @@ static void handler_arguments(struct tr *t, unsigned op)
 
 static void run_handler(struct tr *t)
 {
+	vector_flush(t);
 	flags_to_mem(t);
 	handler_arguments(t, t->i);
 	if (t->o->flags & OP_END) {
@@ -109,7 +111,7 @@ static void run_handler(struct tr *t)
 	}
 	x_call_to(&t->a, t->j->thunk[THUNK_CALL]);
 	flags_only_mem(t);
-	t->sse_checked = false;
+	t->sse_checked = t->avx_checked = false;
 }
 
 static void emit_op(struct tr *t, const u8 *code, unsigned i)
@@ -120,6 +122,8 @@ static void emit_op(struct tr *t, const u8 *code, unsigned i)
 		run_handler(t);
 		return;
 	}
+	if (t->o->flags & OP_END)
+		vector_flush(t);
 	if (!(t->effect[i] & EFFECT_SEEN))
 		flags_before_write(t);
 	e->emit(t);
@@ -138,6 +142,15 @@ static void emit_entry(struct tr *t)
 	x_alu_imm(a, X_ADD, 8, rm_mem(T0, 0), t->b->insns);
 }
 
+/* Handlers do what is left of the block from this op on: translated code relies on what C has forgotten. */
+static void leave_for_rest(struct tr *t, const struct cold *x)
+{
+	vector_out(&t->a, &x->vec);
+	x_mov_imm(&t->a, T1, (u64)(uintptr_t)&t->b->ops[x->op]);
+	x_mov_imm(&t->a, T2, (u64)(uintptr_t)t->b);
+	x_jmp_to(&t->a, t->j->thunk[THUNK_REST]);
+}
+
 static void emit_cold(struct tr *t, const struct cold *x)
 {
 	struct asm_buf *a = &t->a;
@@ -150,6 +163,10 @@ static void emit_cold(struct tr *t, const struct cold *x)
 	case COLD_CALL_FLAGS:
 		if (!x->fl.mem && x->fl.lazy.kind != LAZY_NONE)
 			flags_lazy_out(a, &x->fl.lazy);
+		if (x->rest) {
+			leave_for_rest(t, x);
+			break;
+		}
 		handler_arguments(t, x->op);
 		x_call_to(a, j->thunk[x->kind == COLD_CALL ? THUNK_CALL : THUNK_CALL_FLAGS]);
 		x_jmp_to(a, x->resume);
@@ -175,7 +192,9 @@ static void emit_cold(struct tr *t, const struct cold *x)
 		x_jmp_to(a, j->thunk[THUNK_OUT]);
 		break;
 	case COLD_FLAGS:
+		vector_out(a, &x->vec);
 		x_call_to(a, j->thunk[THUNK_FLAGS]);
+		vector_in(a, &x->vec);
 		x_jmp_to(a, x->resume);
 		break;
 	}
@@ -218,6 +237,7 @@ static void emit_block(struct tr *t, const u8 *code, struct translation *made)
 	for (unsigned i = 0; i < b->insns; i++)
 		emit_op(t, code, i);
 	if (!(t->o->flags & OP_END)) {
+		vector_flush(t);
 		flags_to_mem(t);
 		exit_direct(t, 0, (s64)block_offset(t) + b->len, NULL);
 	}
@@ -235,6 +255,8 @@ bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation
 	t->plain = decode_plainly(c, b, code);
 	if (!as_decoded(t, b->first))
 		return false;
+	for (unsigned i = 0; i <= b->insns; i++)
+		made->handler[i] = t->plain->ops[i].fn;
 	find_needs(t, code);
 	emit_block(t, code, made);
 	b->entry = jit_exec(j, j->rw + j->used);
