@@ -142,6 +142,28 @@ static void own_instruction(void)
 	check_eq(bad, 0, "PUSH into the next instruction");
 }
 
+/* Blocks that lead to each other in one page: the one that is written is not the one that leads there. */
+static void linked(void)
+{
+	static const u8 branch[] = { 0x85, 0xff, 0x74, 0x7c }; /* test %edi, %edi; jz 128 bytes from here; else straight on */
+	u8 *p = code[0] + 1536;
+	u64 run = at(0) + 1536;
+	unsigned bad = 0;
+
+	memcpy(p, branch, sizeof(branch));
+	put_return(p + 4, 0);
+	put_return(p + 128, 0);
+	for (unsigned i = 1; i < 40; i++) {
+		for (unsigned k = 0; k < HOT; k++)
+			bad += call(run, k % 2) != i - 1;
+		p[5] = (u8)i;
+		bad += call(run, 1) != i;
+		p[129] = (u8)i;
+		bad += call(run, 0) != i;
+	}
+	check_eq(bad, 0, "what a branch leads to, and what follows it");
+}
+
 /* One store to the end of one page and the beginning of the next changes code in both. */
 static void both_pages(void)
 {
@@ -289,6 +311,7 @@ void guest_main(void)
 	next_instruction();
 	own_instruction();
 	both_pages();
+	linked();
 	walker_writes();
 	pushed_frames();
 	event_frames();
