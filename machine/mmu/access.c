@@ -315,6 +315,18 @@ static unsigned alignment_of(const struct op *o, unsigned n)
 	}
 }
 
+/* memcpy() of a length that is not known is a call. */
+static inline void copy(void *to, const void *from, unsigned n)
+{
+	switch (n) {
+	case 4:  memcpy(to, from, 4); break;
+	case 8:  memcpy(to, from, 8); break;
+	case 16: memcpy(to, from, 16); break;
+	case 32: memcpy(to, from, 32); break;
+	default: memcpy(to, from, n); break;
+	}
+}
+
 /* A plain load in one page of RAM fills the fast tags; false where it is not that. */
 static inline bool quick_load(struct cpu *c, const struct op *o, u64 lin, void *to, unsigned n, enum mmu_mode mode)
 {
@@ -325,7 +337,7 @@ static inline bool quick_load(struct cpu *c, const struct op *o, u64 lin, void *
 	e = translate(c, o, lin, n, ACCESS_READ, mode);
 	if (unlikely(!e->host))
 		return false;
-	memcpy(to, e->host + (lin & PAGE_OFFSET_MASK), n);
+	copy(to, e->host + (lin & PAGE_OFFSET_MASK), n);
 	fast_fill(c, e, mode);
 	return true;
 }
@@ -340,7 +352,7 @@ static inline bool quick_store(struct cpu *c, const struct op *o, u64 lin, const
 	e = translate(c, o, lin, n, ACCESS_WRITE, mode);
 	if (unlikely(!e->host) || watched(c, lin, e->host))
 		return false;
-	memcpy(e->host + (lin & PAGE_OFFSET_MASK), from, n);
+	copy(e->host + (lin & PAGE_OFFSET_MASK), from, n);
 	fast_fill(c, e, mode);
 	return true;
 }

@@ -52,6 +52,7 @@ void fast_fill(struct cpu *c, const struct tlb_entry *e, enum mmu_mode mode)
 
 	if (!e->host || watch_page(c, e->page))
 		return;
+	c->mmu->filled[i] |= (u8)(1u << mode);
 	t->tag_r = perm_ok(e->perm, &r[ACCESS_READ]) ? tag : ~0ull;
 	t->tag_x = perm_ok(e->perm, &r[ACCESS_EXEC]) ? tag : ~0ull;
 	t->tag_w = ~0ull;

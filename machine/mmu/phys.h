@@ -8,15 +8,20 @@
 #include "machine/core/machine.h"
 #include "machine/cpu/cpu.h"
 
-/* Where there is no RAM, all ones are read, as from a hole of the bus. */
+/* An entry of 4 or 8 bytes. Where there is no RAM, all ones are read, as from a hole of the bus. */
 static inline u64 phys_read(const u8 *p, unsigned size)
 {
-	u64 v = 0;
+	u32 low;
+	u64 v;
 
 	if (unlikely(!p))
 		return size == 4 ? 0xffffffffull : ~0ull;
-	memcpy(&v, p, size);
-	return v;
+	if (likely(size == 8)) {
+		memcpy(&v, p, sizeof(v));
+		return v;
+	}
+	memcpy(&low, p, sizeof(low));
+	return low;
 }
 
 /*

@@ -144,6 +144,7 @@ struct mmu_state {
 	u16 vpid;
 	bool ept_on;
 
+	u8 filled[TLB_SIZE]; /* modes whose fast entry of this index may have tags: a bit each */
 	struct tlb_fast *none; /* always empty: in use while every access has to be checked for alignment */
 };
 

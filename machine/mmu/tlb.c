@@ -79,7 +79,9 @@ static void forget_entry(struct mmu_state *s, struct tlb_entry *e)
 static void drop_fast_index(struct cpu *c, unsigned i)
 {
 	for (unsigned mode = 0; mode < MMU_MODES; mode++)
-		c->tlb_of[mode][i].tag_r = c->tlb_of[mode][i].tag_w = c->tlb_of[mode][i].tag_x = ~0ull;
+		if (c->mmu->filled[i] >> mode & 1)
+			c->tlb_of[mode][i].tag_r = c->tlb_of[mode][i].tag_w = c->tlb_of[mode][i].tag_x = ~0ull;
+	c->mmu->filled[i] = 0;
 }
 
 void tlb_fast_drop(struct cpu *c, u64 page)

@@ -308,8 +308,16 @@ static void walk_paging(struct walker *k, struct walk *w)
 void walk_linear(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mmu_access a, enum mmu_mode mode,
 		 struct walk *w)
 {
-	struct walker k = { .c = c, .o = o, .fmt = c->mmu->fmt, .lin = lin, .n = n, .access = a, .mode = mode,
-			    .nxe = c->efer & EFER_NXE };
+	struct walker k; /* the arrays are filled as far as the walk goes: zeroing them would cost as much as a walk */
+
+	k.c = c;
+	k.o = o;
+	k.fmt = c->mmu->fmt;
+	k.lin = lin;
+	k.n = n;
+	k.access = a;
+	k.mode = mode;
+	k.nxe = c->efer & EFER_NXE;
 
 	if (k.fmt || c->vmx.ept)
 		stat_add(c->m, STAT_TLB_MISSES, 1);
