@@ -74,6 +74,12 @@ static bool keeps_frames(const struct mmu_notifier_range *range)
 	       range->event == MMU_NOTIFY_SOFT_DIRTY;
 }
 
+/* Faults in the range may come between announcement and end: munmap and mremap keep them out. */
+static bool lets_faults_in(const struct mmu_notifier_range *range)
+{
+	return range->event != MMU_NOTIFY_UNMAP;
+}
+
 static int inval_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	struct ooh_tracker *t = container_of(mn, struct ooh_tracker, mn);
@@ -81,14 +87,14 @@ static int inval_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 	const unsigned long hi = min(range->end >> PAGE_SHIFT, OOH_MAX_VPN);
 
 	if (!keeps_frames(range))
-		ooh_pages_inval_begin(t, lo, max(hi, lo + 1));
+		ooh_pages_inval_begin(t, lo, max(hi, lo + 1), lets_faults_in(range));
 	return 0;
 }
 
 static void inval_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	if (!keeps_frames(range))
-		ooh_pages_inval_end(container_of(mn, struct ooh_tracker, mn));
+		ooh_pages_inval_end(container_of(mn, struct ooh_tracker, mn), lets_faults_in(range));
 }
 
 /* The address space is being torn down: exit, or exec of another program. */

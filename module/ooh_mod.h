@@ -113,6 +113,8 @@ struct ooh_tracker {
 	unsigned int nr_inval;   /* E */
 	unsigned int inval_active; /* E: invalidations announced but not finished */
 	unsigned long inval_seq; /* E: announcements */
+	unsigned int nr_going;   /* E: of those not finished, with faults of others in the range meanwhile */
+	struct ooh_span going;   /* E: what encloses these ranges, while there are any */
 
 	bool lost;               /* a: an event could not be recorded: walk everything */
 	bool overflow;           /* a: log entries were lost: everything is dirty */
@@ -163,8 +165,8 @@ void ooh_logger_end(struct ooh_logger *l);
 void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *unused);
 void ooh_page_fault(struct ooh_tracker *t, unsigned long vpn);
 void ooh_block_fault(struct ooh_tracker *t, unsigned long vpn);
-void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
-void ooh_pages_inval_end(struct ooh_tracker *t);
+void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool beside);
+void ooh_pages_inval_end(struct ooh_tracker *t, bool beside);
 void ooh_pages_mark(struct ooh_tracker *t, unsigned long lo, unsigned long hi, unsigned long flags, xa_mark_t mark);
 unsigned long ooh_inval_seq(struct ooh_tracker *t, bool *active);
 void ooh_inval_apply(struct ooh_tracker *t);

@@ -166,17 +166,69 @@ void ooh_page_fault(struct ooh_tracker *t, unsigned long vpn)
 		WRITE_ONCE(t->lost, true);
 }
 
+/* Pages of the block that came in this round with others, without a fault of their own, get their entries now. */
+static void came_with_others(struct ooh_tracker *t, unsigned long first, const unsigned long *pages)
+{
+	unsigned long i;
+
+	for_each_set_bit(i, pages, OOH_BLOCK_PAGES) {
+		void *old = xa_load(&t->pages, first + i);
+
+		if ((!old || !(xa_to_value(old) & E_FRAME)) && ooh_in_ranges(t, first + i) &&
+		    ooh_page_or(t, first + i, E_FAULT, PG_CHECK, GFP_NOWAIT | __GFP_NOWARN))
+			WRITE_ONCE(t->lost, true);
+	}
+}
+
+/*
+ * Small pages in [lo, hi) are going from a block recorded in this round: those that are there have come with others.
+ * all: a fault beside this may put more there, and they go unseen.
+ */
+static void block_small(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi, bool all)
+{
+	const unsigned long first = blk << OOH_BLOCK_SHIFT;
+	DECLARE_BITMAP(pages, OOH_BLOCK_PAGES);
+
+	lo = max(lo, first);
+	hi = min(hi, first + OOH_BLOCK_PAGES);
+	if (lo >= hi)
+		return;
+	bitmap_zero(pages, OOH_BLOCK_PAGES);
+	if (all)
+		bitmap_set(pages, lo - first, hi - lo);
+	else
+		ooh_walk_small(t->mm, lo, hi - lo, pages);
+	came_with_others(t, first, pages);
+}
+
+static struct ooh_span going(struct ooh_tracker *t)
+{
+	struct ooh_span s = { 0, 0 };
+
+	spin_lock(&t->events);
+	if (t->nr_going)
+		s = t->going;
+	spin_unlock(&t->events);
+	return s;
+}
+
+static void block_record(struct ooh_tracker *t, unsigned long blk)
+{
+	if (xa_err(xa_cmpxchg(&t->blocks, blk, NULL, xa_mk_value(BLK_PLAIN), GFP_NOWAIT | __GFP_NOWARN)))
+		WRITE_ONCE(t->lost, true);
+}
+
 /* The same for anything in the 2 MiB block of this page. */
 void ooh_block_fault(struct ooh_tracker *t, unsigned long vpn)
 {
 	const unsigned long blk = vpn >> OOH_BLOCK_SHIFT, first = blk << OOH_BLOCK_SHIFT;
-	void *old;
+	struct ooh_span s;
 
 	if (!READ_ONCE(t->started) || !ooh_ranges_overlap(t, first, first + OOH_BLOCK_PAGES))
 		return;
-	old = xa_cmpxchg(&t->blocks, blk, NULL, xa_mk_value(BLK_PLAIN), GFP_NOWAIT | __GFP_NOWARN);
-	if (xa_err(old))
-		WRITE_ONCE(t->lost, true);
+	block_record(t, blk);
+	s = going(t);
+	block_small(t, blk, s.lo, s.hi, true);
 }
 
 /* ---- invalidations ---- */
@@ -239,30 +291,7 @@ static void block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo
 		WRITE_ONCE(t->lost, true);
 }
 
-/*
- * Small pages that came in this round with others (fault-around) and are going in it: they had no fault of their own, so
- * they get their entries now.
- */
-static void block_small(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi)
-{
-	const unsigned long first = blk << OOH_BLOCK_SHIFT;
-	DECLARE_BITMAP(present, OOH_BLOCK_PAGES);
-	unsigned long i;
-
-	lo = max(lo, first);
-	hi = min(hi, first + OOH_BLOCK_PAGES);
-	bitmap_zero(present, OOH_BLOCK_PAGES);
-	ooh_walk_small(t->mm, lo, hi - lo, present);
-	for_each_set_bit(i, present, OOH_BLOCK_PAGES) {
-		void *old = xa_load(&t->pages, first + i);
-
-		if ((!old || !(xa_to_value(old) & E_FRAME)) && ooh_in_ranges(t, first + i) &&
-		    ooh_page_or(t, first + i, E_FAULT, PG_CHECK, GFP_NOWAIT | __GFP_NOWARN))
-			WRITE_ONCE(t->lost, true);
-	}
-}
-
-static void blocks_going(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+static void blocks_going(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool all)
 {
 	unsigned long blk;
 	void *old;
@@ -271,7 +300,7 @@ static void blocks_going(struct ooh_tracker *t, unsigned long lo, unsigned long 
 		if (ooh_walk_is_huge(t->mm, blk << PMD_SHIFT))
 			block_cut(t, blk, lo, hi);
 		else
-			block_small(t, blk, lo, hi);
+			block_small(t, blk, lo, hi, all);
 }
 
 /*
@@ -285,17 +314,39 @@ static bool may_fill_holes(struct ooh_tracker *t, unsigned long lo, unsigned lon
 }
 
 /*
+ * Faults beside it may put pages where they are taken away. A fault that can install many either recorded its block
+ * before this (and blocks_going() finds the record) or finds the range here.
+ */
+static void going_add(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+{
+	if (!t->nr_going++) {
+		t->going = (struct ooh_span){ lo, hi };
+		return;
+	}
+	t->going.lo = min(t->going.lo, lo);
+	t->going.hi = max(t->going.hi, hi);
+}
+
+/* Whether a fault that is not the caller's may be in flight in the address space. */
+static bool others_fault(struct ooh_tracker *t)
+{
+	return current->mm != t->mm || atomic_read(&t->mm->mm_users) > 1;
+}
+
+/*
  * The kernel is about to change mappings in [lo, hi); until ooh_pages_inval_end() it may be doing so. The sequence
  * number moves before the marks are set: an examiner that stored an entry before the marks is marked, one that stores
  * it after sees the number moved.
  */
-void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
+void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool beside)
 {
 	const bool large = hi - lo > OOH_BLOCK_PAGES;
 
 	spin_lock(&t->events);
 	t->inval_active++;
 	t->inval_seq++;
+	if (beside)
+		going_add(t, lo, hi);
 	if (large && READ_ONCE(t->started))
 		inval_add(t, lo, hi);
 	spin_unlock(&t->events);
@@ -303,16 +354,18 @@ void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned lon
 		return;
 	t->stats.invalidations++;
 	if (!xa_empty(&t->blocks))
-		blocks_going(t, lo, hi);
+		blocks_going(t, lo, hi, beside && others_fault(t));
 	if (may_fill_holes(t, lo, hi))
-		ooh_block_fault(t, lo);
+		block_record(t, lo >> OOH_BLOCK_SHIFT);
 	if (!large)
 		ooh_pages_mark(t, lo, hi, E_INVAL, PG_CHECK);
 }
 
-void ooh_pages_inval_end(struct ooh_tracker *t)
+void ooh_pages_inval_end(struct ooh_tracker *t, bool beside)
 {
 	spin_lock(&t->events);
+	if (beside)
+		t->nr_going--;
 	if (!WARN_ON_ONCE(!t->inval_active))
 		t->inval_active--;
 	spin_unlock(&t->events);

@@ -83,7 +83,7 @@ struct scenario {
 
 /* Each ends with a row without a name. */
 extern const struct scenario sound_writes[], sound_fork[], sound_map[], sound_huge[], sound_shared[], sound_swap[], sound_life[],
-	sound_random[], sound_dma[], sound_uring[];
+	sound_race[], sound_random[], sound_dma[], sound_uring[];
 
 extern unsigned long seed_option;
 extern unsigned rounds_option;
