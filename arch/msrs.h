@@ -55,12 +55,14 @@ static inline const char *msr_name(unsigned int index)
 
 /* IA32_MISC_ENABLE */
 #define MISC_ENABLE_FAST_STRINGS BIT64(0)
+#define MISC_ENABLE_THERMAL      BIT64(3)  /* automatic thermal control circuit */
 #define MISC_ENABLE_PERFMON      BIT64(7)
 #define MISC_ENABLE_NO_BTS       BIT64(11)
 #define MISC_ENABLE_NO_PEBS      BIT64(12)
 #define MISC_ENABLE_SPEEDSTEP    BIT64(16)
 #define MISC_ENABLE_MONITOR      BIT64(18)
 #define MISC_ENABLE_LIMIT_CPUID  BIT64(22)
+#define MISC_ENABLE_NO_XTPR      BIT64(23)
 #define MISC_ENABLE_XD_DISABLE   BIT64(34)
 
 /* IA32_MTRRCAP, IA32_MTRR_DEF_TYPE, IA32_MTRR_PHYSMASKn */

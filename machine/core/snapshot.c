@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 5
+#define VERSION 6
 
 struct header {
 	char magic[8];

@@ -98,7 +98,7 @@ struct cpu {
 	u64 cr0, cr2, cr3, cr4, xcr0, dr[8], efer;
 	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, pat;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
-	u64 misc_enable, feature_control, tsc_adjust, debugctl, spec_ctrl, xss;
+	u64 misc_enable, perf_ctl, feature_control, tsc_adjust, debugctl, spec_ctrl, xss;
 	u64 lbr_from[LASTBRANCH_DEPTH], lbr_to[LASTBRANCH_DEPTH], lbr_top;
 	u32 pkru;
 	u64 mtrr_def, mtrr_fix[11], mtrr_var[20];

@@ -10,6 +10,7 @@
 
 #include "machine/core/snapshot.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/dev/apic_state.h"
 #include "machine/dev/apic_wires.h"
 #include "machine/dev/devices.h"
@@ -442,6 +443,8 @@ static bool write_base(struct apic *a, u64 v)
 {
 	u64 modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC, from = a->r.base & modes, to = v & modes;
 
+	if ((v & APIC_BASE_X2APIC) && !cpuid_has(NULL, FEAT_X2APIC))
+		return false;
 	if (v & ~(modes | APIC_BASE_BSP | (APIC_BASE_ADDRESS & apic_phys_mask())))
 		return false;
 	if (to == APIC_BASE_X2APIC || (from == modes && to == APIC_BASE_ENABLE) || (from == 0 && to == modes))

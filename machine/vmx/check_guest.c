@@ -83,7 +83,7 @@ static bool pat(const struct cpu *c, unsigned arg)
 
 static bool efer_reserved(const struct cpu *c, unsigned arg)
 {
-	return !vmx_entry_ctl(c, VMENTRY_LOAD_EFER) || sys_efer_valid(VMCS(c, GUEST_IA32_EFER));
+	return !vmx_entry_ctl(c, VMENTRY_LOAD_EFER) || sys_efer_valid(c, VMCS(c, GUEST_IA32_EFER));
 }
 
 static bool efer_lma(const struct cpu *c, unsigned arg)

@@ -52,7 +52,7 @@ static bool efer(const struct cpu *c, unsigned arg)
 
 	if (!vmx_exit_ctl(c, VMEXIT_LOAD_EFER))
 		return true;
-	return sys_efer_valid(v) && !!(v & EFER_LMA) == host_64(c) && !!(v & EFER_LME) == host_64(c);
+	return sys_efer_valid(c, v) && !!(v & EFER_LMA) == host_64(c) && !!(v & EFER_LME) == host_64(c);
 }
 
 /* arg: row of the selector */

@@ -42,10 +42,16 @@ u64 cpuid_cr4(void)
 	return v;
 }
 
-static void add_features(u32 leaf, u32 subleaf, u32 out[4])
+/* SDM 4 table 2-2, IA32_MISC_ENABLE bit 22: for systems that know no leaves above 2. */
+static u32 max_basic(const struct cpu *c)
+{
+	return c->misc_enable & MISC_ENABLE_LIMIT_CPUID ? 2 : MAX_BASIC;
+}
+
+static void add_features(const struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 {
 	for (unsigned i = 0; i < FEAT_COUNT; i++)
-		if (cpuid_has(NULL, i) && feature[i].leaf == leaf && feature[i].subleaf == subleaf)
+		if (cpuid_has(c, i) && feature[i].leaf == leaf && feature[i].subleaf == subleaf)
 			out[feature[i].reg] |= feature[i].mask;
 }
 
@@ -59,9 +65,9 @@ static unsigned width(unsigned n)
 	return w;
 }
 
-static void leaf_vendor(u32 out[4])
+static void leaf_vendor(const struct cpu *c, u32 out[4])
 {
-	out[EAX] = MAX_BASIC;
+	out[EAX] = max_basic(c);
 	memcpy(&out[EBX], "Genu", 4);
 	memcpy(&out[EDX], "ineI", 4);
 	memcpy(&out[ECX], "ntel", 4);
@@ -189,13 +195,13 @@ static void leaf_extended(u32 leaf, u32 out[4])
 void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 {
 	/* What is out of range reads as the highest basic leaf, on Intel's CPUs. */
-	if ((leaf > MAX_BASIC && leaf < 0x80000000) || leaf > MAX_EXTENDED)
-		leaf = MAX_BASIC;
+	if ((leaf > max_basic(c) && leaf < 0x80000000) || leaf > MAX_EXTENDED)
+		leaf = max_basic(c);
 	memset(out, 0, 4 * sizeof(out[0]));
-	add_features(leaf, leaf == 7 || leaf == 0xd ? subleaf : 0, out);
+	add_features(c, leaf, leaf == 7 || leaf == 0xd ? subleaf : 0, out);
 	switch (leaf) {
 	case 0:
-		leaf_vendor(out);
+		leaf_vendor(c, out);
 		break;
 	case 1:
 		leaf_version(c, out);

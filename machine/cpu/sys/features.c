@@ -36,7 +36,10 @@ static bool present[FEAT_COUNT] = {
 
 bool cpuid_has(const struct cpu *c, enum cpu_feature f)
 {
-	(void)c;
+	if (c && f == FEAT_MONITOR && !(c->misc_enable & MISC_ENABLE_MONITOR))
+		return false;
+	if (c && f == FEAT_NX && (c->misc_enable & MISC_ENABLE_XD_DISABLE))
+		return false;
 	return present[f];
 }
 

@@ -12,7 +12,6 @@
 
 #define MICROCODE 0x0b000040ull
 #define MTRR_VARIABLE 10
-#define SPEC_CTRL_BITS 0x407ull /* IBRS, STIBP, SSBD, BHI_DIS_S */
 
 /*
  * Not affected by: RDCL, L1TF, SSB, MDS, page-size-change MCE, TAA, MMIO stale data (3 bits), BHI, post-barrier RSB,
@@ -21,6 +20,14 @@
 #define ARCH_CAPABILITIES \
 	(BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6) | BIT64(8) | BIT64(13) | BIT64(14) | BIT64(15) | \
 	 BIT64(20) | BIT64(24) | BIT64(26) | BIT64(27) | BIT64(62))
+
+/* What a register or a bit comes with: 0 nothing, else 1 + the feature. */
+#define WITH(name) (1 + FEAT_##name)
+
+static bool there(u8 needs)
+{
+	return !needs || cpuid_has(NULL, (enum cpu_feature)(needs - 1));
+}
 
 typedef bool msr_write_fn(struct cpu *c, u64 v);
 typedef u64 msr_read_fn(struct cpu *c);
@@ -41,9 +48,11 @@ static bool mtrr_type_ok(unsigned type)
 	return type <= MEMTYPE_WB && type != 2 && type != 3;
 }
 
-bool sys_efer_valid(u64 v)
+bool sys_efer_valid(const struct cpu *c, u64 v)
 {
-	return !(v & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE));
+	u64 known = EFER_SCE | EFER_LME | EFER_LMA | (cpuid_has(c, FEAT_NX) ? EFER_NXE : 0);
+
+	return !(v & ~known);
 }
 
 /* --- writes with a meaning of their own --- */
@@ -52,7 +61,7 @@ static bool write_efer(struct cpu *c, u64 v)
 {
 	u64 changed = (v ^ c->efer) & ~EFER_LMA;
 
-	if (!sys_efer_valid(v) || ((changed & EFER_LME) && (c->cr0 & CR0_PG)))
+	if (!sys_efer_valid(c, v) || ((changed & EFER_LME) && (c->cr0 & CR0_PG)))
 		return false;
 	c->efer ^= changed; /* LMA is read-only */
 	if (changed & EFER_NXE)
@@ -88,11 +97,53 @@ static bool write_pat(struct cpu *c, u64 v)
 	return true;
 }
 
+/*
+ * SDM 4 table 2-2, IA32_MISC_ENABLE: the bits that software may change, and the features they come with. None that
+ * only saves power, or that tells a chipset something, has an effect here.
+ */
+static const struct { u64 bit; u8 needs; } misc_enable_of[] = {
+	{ MISC_ENABLE_FAST_STRINGS, 0 }, { MISC_ENABLE_THERMAL, 0 }, { MISC_ENABLE_SPEEDSTEP, WITH(EIST) },
+	{ MISC_ENABLE_MONITOR, WITH(MONITOR) }, { MISC_ENABLE_LIMIT_CPUID, 0 }, { MISC_ENABLE_NO_XTPR, WITH(XTPR) },
+	{ MISC_ENABLE_XD_DISABLE, WITH(NX) },
+};
+
+static u64 misc_enable_bits(void)
+{
+	u64 v = 0;
+
+	for (unsigned i = 0; i < sizeof(misc_enable_of) / sizeof(misc_enable_of[0]); i++)
+		if (there(misc_enable_of[i].needs))
+			v |= misc_enable_of[i].bit;
+	return v;
+}
+
+u64 msr_misc_enable_reset(void)
+{
+	u64 on = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_THERMAL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_MONITOR;
+
+	return (on & misc_enable_bits()) | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS;
+}
+
+/*
+ * cpuid_has() follows the register. The manual does not say what becomes of EFER.NXE when the execute-disable feature goes:
+ * here it is cleared, as the bit is then reserved.
+ */
 static bool write_misc_enable(struct cpu *c, u64 v)
 {
-	if ((v ^ c->misc_enable) & ~MISC_ENABLE_FAST_STRINGS)
+	if ((v ^ c->misc_enable) & ~misc_enable_bits())
 		return false;
 	c->misc_enable = v;
+	if (v & MISC_ENABLE_XD_DISABLE)
+		write_efer(c, c->efer & ~EFER_NXE);
+	return true;
+}
+
+/* SDM 3B "Enhanced Intel SpeedStep Technology" (15.1): a target; this CPU has one operating point only. */
+static bool write_perf_ctl(struct cpu *c, u64 v)
+{
+	if (v & ~BITS(15, 0))
+		return false;
+	c->perf_ctl = v;
 	return true;
 }
 
@@ -104,9 +155,15 @@ static bool write_mtrr_def(struct cpu *c, u64 v)
 	return true;
 }
 
+static u64 spec_ctrl_bits(void)
+{
+	return (there(WITH(IBRS_IBPB)) ? BIT64(0) : 0) | (there(WITH(STIBP)) ? BIT64(1) : 0) |
+		(there(WITH(SSBD)) ? BIT64(2) : 0) | (there(WITH(BHI_CTRL)) ? BIT64(10) : 0);
+}
+
 static bool write_spec_ctrl(struct cpu *c, u64 v)
 {
-	if (v & ~SPEC_CTRL_BITS)
+	if (v & ~spec_ctrl_bits())
 		return false;
 	c->spec_ctrl = v;
 	return true;
@@ -213,6 +270,8 @@ static const struct row rows[] = {
 	{ IA32_SYSENTER_EIP, MSR_CANON, FIELD(sysenter_eip), 0, NULL },
 	{ IA32_MCG_CAP, MSR_CONST, 0, 0, NULL }, /* no banks */
 	{ IA32_MCG_STATUS, MSR_SPECIAL, 0, 0, write_zero },
+	{ IA32_PERF_STATUS, MSR_CONST, 0, (TSC_HZ / 100000000) << 8, NULL },
+	{ IA32_PERF_CTL, MSR_SPECIAL, FIELD(perf_ctl), 0, write_perf_ctl },
 	{ IA32_MISC_ENABLE, MSR_SPECIAL, FIELD(misc_enable), 0, write_misc_enable },
 	{ IA32_DEBUGCTL, MSR_SPECIAL, FIELD(debugctl), 0, write_debugctl },
 	{ MSR_LASTBRANCH_TOS, MSR_SPECIAL, FIELD(lbr_top), 0, NULL }, /* read-only */
@@ -229,6 +288,21 @@ static const struct row rows[] = {
 	{ IA32_KERNEL_GS_BASE, MSR_CANON, FIELD(kernel_gs_base), 0, NULL },
 	{ IA32_TSC_AUX, MSR_SPECIAL, FIELD(tsc_aux), 0, write_tsc_aux },
 };
+
+/* Registers that are there only with a feature. */
+static const struct { u32 index; u8 needs; } needs_of[] = {
+	{ IA32_TSC_ADJUST, WITH(TSC_ADJUST) }, { IA32_PRED_CMD, WITH(IBRS_IBPB) }, { IA32_FLUSH_CMD, WITH(L1D_FLUSH) },
+	{ IA32_ARCH_CAPABILITIES, WITH(ARCH_CAPABILITIES) }, { IA32_XSS, WITH(XSAVES) }, { IA32_TSC_AUX, WITH(RDTSCP) },
+	{ IA32_PERF_STATUS, WITH(EIST) }, { IA32_PERF_CTL, WITH(EIST) }, { IA32_TSC_DEADLINE, WITH(TSC_DEADLINE) },
+};
+
+static bool exists(u32 index)
+{
+	for (unsigned i = 0; i < sizeof(needs_of) / sizeof(needs_of[0]); i++)
+		if (needs_of[i].index == index)
+			return there(needs_of[i].needs);
+	return index != IA32_SPEC_CTRL || spec_ctrl_bits();
+}
 
 static const struct row *find_row(u32 index)
 {
@@ -344,6 +418,8 @@ bool msr_read(struct cpu *c, u32 index, u64 *value)
 	const struct row *r = find_row(index);
 	const u64 *range = mtrr_fixed(c, index) ? mtrr_fixed(c, index) : mtrr_variable(c, index);
 
+	if (!exists(index))
+		return false;
 	if (r)
 		return row_read(c, r, value);
 	if (range) {
@@ -367,6 +443,8 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 {
 	const struct row *r = find_row(index);
 
+	if (!exists(index))
+		return false;
 	if (r)
 		return row_write(c, r, value);
 	if (mtrr_fixed(c, index))

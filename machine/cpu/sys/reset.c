@@ -75,7 +75,8 @@ static void reset_msrs(struct cpu *c)
 	c->pat = PAT_RESET;
 	c->xcr0 = XCR0_X87;
 	c->pkru = 0;
-	c->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS;
+	c->misc_enable = msr_misc_enable_reset();
+	c->perf_ctl = 0;
 	c->feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
 	c->debugctl = c->spec_ctrl = c->xss = 0;
 	memset(c->lbr_from, 0, sizeof(c->lbr_from));
@@ -177,6 +178,7 @@ static void snap_msrs(struct cpu *c, struct snap *s)
 	snap_var(s, "sysenter_esp", c->sysenter_esp);
 	snap_var(s, "sysenter_eip", c->sysenter_eip);
 	snap_var(s, "misc_enable", c->misc_enable);
+	snap_var(s, "perf_ctl", c->perf_ctl);
 	snap_var(s, "feature_control", c->feature_control);
 	snap_var(s, "tsc_adjust", c->tsc_adjust);
 	snap_var(s, "tsc_offset", c->tsc_offset);

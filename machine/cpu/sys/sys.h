@@ -39,6 +39,7 @@ enum cpu_feature {
 #undef CPUID_FEATURE
 	FEAT_COUNT
 };
+/* Of a CPU, as its IA32_MISC_ENABLE has it now; NULL: of all of them, as made. */
 bool cpuid_has(const struct cpu *c, enum cpu_feature f);
 /*
  * Before the first CPU is made: "-NAME" leaves a feature out, with what needs it, "+NAME" puts one in; separated by
@@ -110,7 +111,7 @@ bool sys_read_pdptes(struct cpu *c, const struct op *o, u64 cr3, u64 pdpte[4]);
 #define CR4_IMPLEMENTED cpuid_cr4()
 u64 cpuid_cr4(void);
 bool sys_cr0_valid(u64 v);               /* PG without PE, NW without CD, reserved bits */
-bool sys_efer_valid(u64 v);              /* only SCE, LME, LMA, NXE */
+bool sys_efer_valid(const struct cpu *c, u64 v); /* only SCE, LME, LMA, NXE */
 /*
  * SDM 1 "Canonical Addressing": an address has 48 bits, or 57 with CR4.LA57; the rest repeat the highest. What is loaded
  * into registers of the system (MSRs, bases of tables, INVPCID's and INVVPID's addresses, fields of a VMCS) may have 57

@@ -41,9 +41,15 @@ start:
 	mov %eax, %cr4
 	mov $boot_pml4, %eax
 	mov %eax, %cr3
+	mov $0x80000001, %eax
+	cpuid
+	shr $9, %edx			/* NX, at the place of EFER.NXE */
+	and $0x800, %edx
+	mov %edx, %esi
 	mov $0xc0000080, %ecx
 	rdmsr
-	or $0x901, %eax			/* SCE, LME, NXE */
+	or $0x101, %eax			/* SCE, LME */
+	or %esi, %eax
 	wrmsr
 	mov %cr0, %eax
 	and $~0x6000000c, %eax		/* CD, NW, TS, EM off */
