@@ -24,6 +24,7 @@ GUEST(g_sgdt, "sgdt (%rbx)")
 GUEST(g_far_call, "mov %rsp, %rdx; mov %rbx, %rsp; rex.w lcall *(%rsi)\n2: mov %rdx, %rsp")
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
+static uint8_t pair[2][4096] __attribute__((aligned(4096)));
 static uint64_t table[4][512] __attribute__((aligned(4096))); /* [0] holds the vectors */
 static uint64_t log[512] __attribute__((aligned(4096)));
 static uint64_t *leaf, leaf_before;
@@ -184,6 +185,36 @@ static void strings(void)
 	      changed(7));
 }
 
+/* Each page of a store has its own vector. */
+static void two_pages(void)
+{
+	uint64_t low = (uint64_t)pair[0], high = (uint64_t)pair[1];
+	uint64_t *last = (uint64_t *)(pair[1] - 4);
+
+	heading("stores across two pages");
+	*ept_entry(low) = (*ept_entry(low) & ~EPT_W) | EPT_SPP;
+	*ept_entry(high) = (*ept_entry(high) & ~EPT_W) | EPT_SPP;
+	regs[REG_RBX] = high - 4;
+	regs[REG_RAX] = ~0ull;
+	permit(low, 1u << 31);
+	permit(high, ~1u);
+	denied("the upper page", g_write8, high);
+	permit(low, ~(1u << 31));
+	denied("both pages", g_write8, high - 4);
+	permit(high, 1);
+	denied("the lower page", g_write8, high - 4);
+	permit(low, 1u << 31);
+	*entry_of(0, high) |= 2;
+	flush();
+	run("a misconfigured vector of the upper page", g_write8, EXIT_SPP_EVENT);
+	check(vmread(VMCS_GUEST_PHYSICAL_ADDRESS) == high && vmread(VMCS_GUEST_LINEAR_ADDRESS) == high, "the upper page", "gpa %lx",
+	      vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+	check(*last == 0, "nothing is stored", "%lx", *last);
+	permit(high, 1);
+	run("both allow it", g_write8, EXIT_VMCALL);
+	check(*last == ~0ull, "it is stored", "%lx", *last);
+}
+
 static struct {
 	uint64_t offset;
 	uint16_t sel;
@@ -217,6 +248,14 @@ static void stacks(void)
 	      "event delivery", "reason %lu, vectoring %lx", vmread(VMCS_EXIT_REASON), vmread(VMCS_IDT_VECTORING_INFO));
 	check(vmread(VMCS_GUEST_PHYSICAL_ADDRESS) == AT + 4 * 128 - 8, "event delivery", "gpa %lx",
 	      vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+	*entry_of(0, AT) = 2;
+	flush();
+	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_INFO_VALID | 0x30);
+	enter_guest();
+	check(vmread(VMCS_EXIT_REASON) == EXIT_SPP_EVENT && vmread(VMCS_IDT_VECTORING_INFO) == (INTR_INFO_VALID | 0x30) &&
+		      vmread(VMCS_EXIT_QUALIFICATION) == 0,
+	      "SPP event in event delivery", "reason %lu, vectoring %lx, qualification %lx", vmread(VMCS_EXIT_REASON),
+	      vmread(VMCS_IDT_VECTORING_INFO), vmread(VMCS_EXIT_QUALIFICATION));
 }
 
 /* The walker's update of an accessed flag is a write that sub-page permissions do not allow. */
@@ -299,6 +338,14 @@ static void when_it_counts(void)
 	control_set(VMCS_PROC2_CONTROLS, PROC2_SPP);
 	flush();
 	run("with it", g_write8, EXIT_VMCALL);
+	vmwrite(VMCS_APIC_ACCESS_ADDR, AT);
+	if (control_set(VMCS_PROC2_CONTROLS, PROC2_VIRT_APIC_ACCESSES)) {
+		/* The manual lets a CPU take the first as if the control were 0. */
+		run("on the APIC-access page, allowed", g_write8, EXIT_APIC_ACCESS);
+		permit(AT, 0);
+		denied("on the APIC-access page", g_write8, AT + 24);
+		control_clear(VMCS_PROC2_CONTROLS, PROC2_VIRT_APIC_ACCESSES);
+	}
 	*large = (old & ~EPT_W) | EPT_SPP;
 	regs[REG_RBX] = 0x5600010;
 	flush();
@@ -312,6 +359,103 @@ static void when_it_counts(void)
 		*leaf = (leaf_before & ~EPT_W) | EPT_SPP;
 		flush();
 	}
+}
+
+static uint64_t *next_table(uint64_t entry)
+{
+	return (uint64_t *)(entry & EPT_ADDRESS);
+}
+
+/* It does not matter which entry of the walk forbids the write. */
+static void by_upper_entry(uint64_t eptp)
+{
+	uint64_t *directory = next_table(next_table(next_table(eptp)[0])[0]);
+
+	heading("a write that an upper entry forbids");
+	directory[0] &= ~(uint64_t)EPT_W;
+	*leaf |= EPT_W;
+	regs[REG_RBX] = AT + 24;
+	permit(AT, 1);
+	run("allowed", g_write1, EXIT_VMCALL);
+	permit(AT, 2);
+	denied("not allowed", g_write1, AT + 24);
+	directory[0] |= EPT_W;
+	*leaf &= ~(uint64_t)EPT_W;
+	flush();
+}
+
+/* Without paging linear addresses are guest-physical ones. 32-bit code: these instructions have the same bytes there. */
+static void without_paging(void)
+{
+	if (!control_allowed(VMCS_PROC2_CONTROLS, PROC2_UNRESTRICTED_GUEST))
+		return;
+	heading("without paging");
+	control_set(VMCS_PROC2_CONTROLS, PROC2_UNRESTRICTED_GUEST);
+	control_clear(VMCS_ENTRY_CONTROLS, VMENTRY_IA32E_GUEST);
+	vmwrite(VMCS_GUEST_IA32_EFER, 0);
+	vmwrite(VMCS_GUEST_CS_AR, 0xc09b);
+	vmwrite(VMCS_GUEST_CR0, read_cr0() & ~(uint64_t)CR0_PG);
+	regs[REG_RBX] = AT + 24;
+	permit(AT, 1);
+	run("allowed", g_write1, EXIT_VMCALL);
+	permit(AT, 2);
+	denied("not allowed", g_write1, AT + 24);
+	vmwrite(VMCS_GUEST_CR0, read_cr0());
+	vmwrite(VMCS_GUEST_CS_AR, 0xa09b);
+	vmwrite(VMCS_GUEST_IA32_EFER, rdmsr(IA32_EFER));
+	control_set(VMCS_ENTRY_CONTROLS, VMENTRY_IA32E_GUEST);
+	control_clear(VMCS_PROC2_CONTROLS, PROC2_UNRESTRICTED_GUEST);
+}
+
+GUEST(g_iret, "mov %rsp, %rax; push $0x10; push %rax; push $2; push $8; lea 2f(%rip), %rax; push %rax; iretq; 2: nop")
+
+/*
+ * The IRET that unblocks NMIs and then meets an exit, here by the accessed flag of its code segment's descriptor: bit
+ * 12 of the qualification, whichever reason. SDM 3C "Exit Qualification for EPT Violations", "for SPP-Related Events".
+ */
+static void iret_exits(const char *name, unsigned reason, bool blocked)
+{
+	guest_at(g_iret);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocked ? INTERRUPTIBILITY_NMI : 0);
+	enter_guest();
+	check(vmread(VMCS_EXIT_REASON) == reason && !!(vmread(VMCS_EXIT_QUALIFICATION) & BIT64(12)) == blocked, name,
+	      "reason %lu, qualification %lx", vmread(VMCS_EXIT_REASON), vmread(VMCS_EXIT_QUALIFICATION));
+	check(!(vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI), name, "NMIs are blocked again");
+}
+
+static void iret_unblocks(uint64_t eptp)
+{
+	const uint64_t accessed = BIT64(40);
+
+	if (!control_set(VMCS_PIN_CONTROLS, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS))
+		return;
+	heading("an IRET that has unblocked NMIs");
+	memcpy(page, gdt, 256);
+	((uint64_t *)page)[SEL_CODE / 8] &= ~accessed;
+	vmwrite(VMCS_GUEST_GDTR_BASE, AT);
+	for (int blocked = 0; blocked < 2; blocked++) {
+		permit(AT, 2);
+		iret_exits("EPT violation", EXIT_EPT_VIOLATION, blocked);
+		*entry_of(0, AT) = 2;
+		flush();
+		iret_exits("SPP event", EXIT_SPP_EVENT, blocked);
+		permit(AT, 1);
+		if (!(rdmsr(IA32_VMX_EPT_VPID_CAP) & EPT_CAP_AD) || !control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_PML))
+			continue;
+		vmwrite(VMCS_EPT_POINTER, eptp | EPTP_AD);
+		vmwrite(VMCS_PML_ADDRESS, (uint64_t)log);
+		vmwrite(VMCS_PML_INDEX, 0xffff);
+		for (uint64_t gpa = 0; gpa < 0x200000; gpa += 4096)
+			*ept_entry(gpa) |= EPT_A | EPT_D;
+		*leaf &= ~(uint64_t)EPT_D;
+		iret_exits("log full", EXIT_PML_FULL, blocked);
+		control_clear(VMCS_PROC2_CONTROLS, PROC2_ENABLE_PML);
+		vmwrite(VMCS_EPT_POINTER, eptp);
+	}
+	run("then it returns", g_iret, EXIT_VMCALL);
+	check(((uint64_t *)page)[SEL_CODE / 8] & accessed, "then it returns", "no accessed flag");
+	vmwrite(VMCS_GUEST_GDTR_BASE, (uint64_t)gdt);
+	control_clear(VMCS_PIN_CONTROLS, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
 }
 
 /* A permission taken away is gone after INVEPT at the latest. */
@@ -408,10 +552,14 @@ int main(void)
 	crossing();
 	kinds_of_store();
 	strings();
+	two_pages();
 	stacks();
 	table_update();
 	events_of_table();
 	when_it_counts();
+	by_upper_entry(eptp);
+	without_paging();
+	iret_unblocks(eptp);
 	invalidation();
 	logging(eptp);
 	entry_rules();
