@@ -82,6 +82,9 @@ GUEST(g_lidt, "lidt (%rbx)")
 GUEST(g_sldt, "sldt %eax")
 GUEST(g_str, "str (%rbx)")
 GUEST(g_lldt, "lldt %dx")
+GUEST(g_ltr, "ltr %cx")
+GUEST(g_segment, "vmptrld %fs:64(%ebx,%r9d,8)")
+GUEST(g_rip, "vmptrld scratch(%rip)")
 GUEST(g_vmfunc, "vmfunc")
 
 /* One instruction that a control makes exit. word: VMCS field of the control; bits 0: always exits. */
@@ -234,6 +237,17 @@ static void vmx_instructions(void)
 	expect_info("INVVPID", 0xf0000000 | BITS(27, 15), mem | REG_RSI << INSN_INFO_BASE_SHIFT | 13u << INSN_INFO_REG2_SHIFT);
 }
 
+/* What the manual gives an instruction information for, in its other forms: segment, 32-bit addresses, RIP. */
+static void operands(void)
+{
+	expect("segment and address size", g_segment, EXIT_VMPTRLD, 64, 8);
+	expect_info("segment and address size", BITS(27, 15) | 0x383, 3 | 1 << INSN_INFO_ASIZE_SHIFT | 4 << INSN_INFO_SEG_SHIFT |
+		    9u << INSN_INFO_INDEX_SHIFT | REG_RBX << INSN_INFO_BASE_SHIFT);
+	expect("relative to RIP", g_rip, EXIT_VMPTRLD, (uint64_t)scratch, 7);
+	expect_info("relative to RIP", INSN_INFO_NO_BASE | INSN_INFO_NO_INDEX | 0x380,
+		    INSN_INFO_NO_BASE | INSN_INFO_NO_INDEX | 2 << INSN_INFO_ASIZE_SHIFT);
+}
+
 static void descriptor_tables(void)
 {
 	const uint32_t mem = INSN_INFO_NO_INDEX | 2 << INSN_INFO_ASIZE_SHIFT | 3 << INSN_INFO_SEG_SHIFT |
@@ -259,6 +273,8 @@ static void descriptor_tables(void)
 	expect_info("STR", mask, mem | 1 << INSN_INFO_ID_SHIFT);
 	expect("LLDT", g_lldt, EXIT_LDTR_TR, 0, 3);
 	expect_info("LLDT", BITS(29, 28) | 0x478, 2 << INSN_INFO_ID_SHIFT | INSN_INFO_REGISTER | REG_RDX << INSN_INFO_REG1_SHIFT);
+	expect("LTR", g_ltr, EXIT_LDTR_TR, 0, 3);
+	expect_info("LTR", BITS(29, 28) | 0x478, 3 << INSN_INFO_ID_SHIFT | INSN_INFO_REGISTER | REG_RCX << INSN_INFO_REG1_SHIFT);
 	control_clear(VMCS_PROC2_CONTROLS, PROC2_DESC_TABLE_EXITING);
 }
 
@@ -507,6 +523,99 @@ static void tsc_offset(void)
 	check(got < offset, "RDTSC without it", "%lx", got);
 }
 
+GUEST(g_getsec, ".byte 0x0f, 0x37")
+GUEST(g_rsm, "rsm")
+GUEST(g_encls, ".byte 0x0f, 0x01, 0xcf")
+GUEST(g_enclv, ".byte 0x0f, 0x01, 0xc0")
+GUEST(g_pconfig, ".byte 0x0f, 0x01, 0xc5")
+GUEST(g_umwait, ".byte 0xf2, 0x0f, 0xae, 0xf1")
+GUEST(g_tpause, ".byte 0x66, 0x0f, 0xae, 0xf1")
+
+/* #UD comes before any exit: instructions that this CPU does not enumerate, GETSEC without CR4.SMXE, RSM outside SMM. */
+static void not_there(void)
+{
+	static const struct {
+		void (*fn)(void);
+		const char *name;
+		uint32_t leaf7; /* bits of CPUID.07H:ECX or EDX that enumerate it; 0: always */
+		bool edx;
+	} insns[] = {
+		{ g_getsec, "GETSEC", 0, false }, { g_rsm, "RSM", 0, false }, { g_encls, "ENCLS", 1u << 30, false },
+		{ g_enclv, "ENCLV", 1u << 30, false }, { g_pconfig, "PCONFIG", 1u << 18, true }, { g_umwait, "UMWAIT", 1u << 5, false },
+		{ g_tpause, "TPAUSE", 1u << 5, false },
+	};
+	uint32_t a = 7, b, c = 0, d;
+
+	heading("instructions that are not there");
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	for (unsigned i = 0; i < sizeof(insns) / sizeof(insns[0]); i++)
+		if (!((insns[i].edx ? d : c) & insns[i].leaf7))
+			expect_exception(insns[i].name, insns[i].fn, VEC_UD);
+}
+
+static void xsetbv(void)
+{
+	uint32_t a = 1, b, c, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+	if (!(c & 1u << 26))
+		return;
+	heading("XSETBV");
+	vmwrite(VMCS_GUEST_CR4, read_cr4() | CR4_OSXSAVE);
+	regs[REG_RCX] = 0;
+	regs[REG_RAX] = 1;
+	regs[REG_RDX] = 0;
+	expect("XSETBV", g_xsetbv, EXIT_XSETBV, 0, 3);
+	regs[REG_RAX] = 0; /* would be #GP */
+	expect("XSETBV of a value that it may not have", g_xsetbv, EXIT_XSETBV, 0, 3);
+	vmwrite(VMCS_GUEST_CR4, read_cr4());
+}
+
+GUEST(g_new_state, "mov %rbx, %dr7; wrmsr")
+
+/* What exits save only if a control says so. SDM 3C "Saving Control Registers, Debug Registers, and MSRs" (28.3.1). */
+static void saved(const char *name, uint32_t control, uint32_t field, uint64_t want, uint32_t msr, uint64_t value)
+{
+	const uint64_t before = vmread(field);
+
+	for (unsigned on = 0; on < 2; on++) {
+		control_clear(VMCS_EXIT_CONTROLS, control);
+		if (on ? !control_set(VMCS_EXIT_CONTROLS, control) : vmread(VMCS_EXIT_CONTROLS) & rdmsr(IA32_VMX_TRUE_EXIT_CTLS) & control)
+			continue;
+		regs[REG_RCX] = msr;
+		regs[REG_RAX] = (uint32_t)value;
+		regs[REG_RDX] = value >> 32;
+		regs[REG_RBX] = DR7_INIT | 1;
+		guest_at(g_new_state);
+		enter_guest();
+		check(vmread(VMCS_EXIT_REASON) == EXIT_VMCALL && vmread(field) == (on ? want : before), name, "reason %lu, %lx, expected %lx",
+		      vmread(VMCS_EXIT_REASON), vmread(field), on ? want : before);
+	}
+	control_clear(VMCS_EXIT_CONTROLS, control);
+	vmwrite(field, before);
+}
+
+static void saves(void)
+{
+	static uint8_t no_exits[4096] __attribute__((aligned(4096)));
+	const uint64_t pat = (PAT_RESET & ~0xffull) | MEMTYPE_WC;
+
+	heading("what exits save");
+	if (!control_set(VMCS_PROC_CONTROLS, PROC_MSR_BITMAPS))
+		return;
+	vmwrite(VMCS_MSR_BITMAP, (uint64_t)no_exits);
+	control_set(VMCS_ENTRY_CONTROLS, VMENTRY_LOAD_DEBUG_CONTROLS | VMENTRY_LOAD_PAT);
+	control_set(VMCS_EXIT_CONTROLS, VMEXIT_LOAD_PAT);
+	saved("IA32_PAT", VMEXIT_SAVE_PAT, VMCS_GUEST_IA32_PAT, pat, IA32_PAT, pat);
+	saved("IA32_DEBUGCTL", VMEXIT_SAVE_DEBUG_CONTROLS, VMCS_GUEST_IA32_DEBUGCTL, DEBUGCTL_BTF, IA32_DEBUGCTL, DEBUGCTL_BTF);
+	saved("DR7", VMEXIT_SAVE_DEBUG_CONTROLS, VMCS_GUEST_DR7, DR7_INIT | 1, IA32_DEBUGCTL, 0);
+	check(rdmsr(IA32_PAT) == PAT_RESET && rdmsr(IA32_DEBUGCTL) == 0, "the host's", "IA32_PAT %lx, IA32_DEBUGCTL %lx", rdmsr(IA32_PAT),
+	      rdmsr(IA32_DEBUGCTL));
+	control_clear(VMCS_EXIT_CONTROLS, VMEXIT_LOAD_PAT);
+	control_clear(VMCS_ENTRY_CONTROLS, VMENTRY_LOAD_DEBUG_CONTROLS | VMENTRY_LOAD_PAT);
+	control_clear(VMCS_PROC_CONTROLS, PROC_MSR_BITMAPS);
+}
+
 /* The VM exit finds and leaves what it must. */
 static void state(void)
 {
@@ -539,6 +648,7 @@ int main(void)
 	pause_loops();
 	enabled_by_control();
 	vmx_instructions();
+	operands();
 	descriptor_tables();
 	cr0();
 	cr3();
@@ -546,6 +656,9 @@ int main(void)
 	io();
 	msrs();
 	tsc_offset();
+	not_there();
+	xsetbv();
+	saves();
 	state();
 	return failures() != 0;
 }

@@ -36,6 +36,57 @@ static void expect_error(int result, uint32_t error, const char *name)
 	check(result == 1 && got == error, name, "result %d, error %lu, expected %u", result, got, error);
 }
 
+/* --- at CPL 3 --- */
+
+static void (*in_user_mode)(void);
+
+/* The handler of the fault returns to survive(), so that this need not. */
+static void enter_user_mode(void)
+{
+	asm volatile("push %0; push %%rsp; pushf; push %1; push %2; iretq"
+		     : : "i"(SEL_UDATA | 3), "i"(SEL_UCODE | 3), "m"(in_user_mode) : "memory");
+}
+
+#define USER(name, insn) \
+	static __attribute__((naked)) void name(void) { asm(insn "; ud2"); }
+
+USER(u_vmxon, "vmxon vmxon_region")
+USER(u_vmxoff, "vmxoff")
+USER(u_vmcall, "vmcall")
+USER(u_vmptrst, "vmptrst regs")
+USER(u_vmptrld, "vmptrld regs")
+USER(u_vmclear, "vmclear regs")
+USER(u_vmread, "vmread %rax, %rcx")
+USER(u_vmwrite, "vmwrite %rax, %rcx")
+USER(u_vmlaunch, "vmlaunch")
+USER(u_vmresume, "vmresume")
+USER(u_invept, "invept regs, %rax")
+USER(u_invvpid, "invvpid regs, %rax")
+
+static void expect_user_gp(void (*fn)(void), const char *name)
+{
+	in_user_mode = fn;
+	expect_fault(enter_user_mode, VEC_GP, name);
+	check(last_error == 0 && last_rip == (uint64_t)fn, name, "error code %x, rip %lx", last_error, last_rip);
+	asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(SEL_DATA)); /* the way to CPL 3 has cleared them */
+}
+
+static void user_mode(void)
+{
+	static const struct {
+		void (*fn)(void);
+		const char *name;
+	} insns[] = {
+		{ u_vmxon, "VMXON" }, { u_vmxoff, "VMXOFF" }, { u_vmcall, "VMCALL" }, { u_vmptrst, "VMPTRST" }, { u_vmptrld, "VMPTRLD" },
+		{ u_vmclear, "VMCLEAR" }, { u_vmread, "VMREAD" }, { u_vmwrite, "VMWRITE" }, { u_vmlaunch, "VMLAUNCH" },
+		{ u_vmresume, "VMRESUME" }, { u_invept, "INVEPT" }, { u_invvpid, "INVVPID" },
+	};
+
+	heading("root operation at CPL 3");
+	for (unsigned i = 0; i < sizeof(insns) / sizeof(insns[0]); i++)
+		expect_user_gp(insns[i].fn, insns[i].name);
+}
+
 static void outside_vmx(void)
 {
 	heading("outside VMX operation");
@@ -74,6 +125,7 @@ static void entering(void)
 	expect_fault(clear_ne, VEC_GP, "CR0.NE is fixed");
 	check(vmxon((uint64_t)vmxon_region) == 2, "VMXON again, no current VMCS", "expected VMfailInvalid");
 	check(vmxoff() == 0, "VMXOFF", "failed");
+	expect_user_gp(u_vmxon, "VMXON at CPL 3");
 	check(vmxon((uint64_t)vmxon_region + 8) == 2, "VMXON, not aligned", "expected VMfailInvalid");
 	check(vmxon(big) == 2, "VMXON beyond the address width", "expected VMfailInvalid");
 	vmxon_region[0] ^= 1;
@@ -265,6 +317,7 @@ int main(void)
 	memory_operands();
 	invalidation();
 	launch_state();
+	user_mode();
 	check(vmxoff() == 0, "VMXOFF", "failed");
 	expect_fault(do_vmptrst, VEC_UD, "VMPTRST after VMXOFF");
 	clear_vmxe();
