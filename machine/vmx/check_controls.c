@@ -268,14 +268,6 @@ static const struct vmx_rule control_rules[] = {
 	{ entry_msr_load, 0, "VM-entry MSR-load area" },
 };
 
-const char *vmx_broken_rule(const struct cpu *c, const struct vmx_rule *rules, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (!rules[i].holds(c, rules[i].arg))
-			return rules[i].text;
-	return NULL;
-}
-
 const char *vmx_check_controls(const struct cpu *c)
 {
 	const char *broken = vmx_broken_rule(c, control_rules, RULES(control_rules));

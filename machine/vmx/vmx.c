@@ -79,3 +79,11 @@ void vmx_print(const struct cpu *c)
 	if (c->vmx.failed_rule)
 		fprintf(stderr, "  last VM entry failed: %s\n", c->vmx.failed_rule);
 }
+
+const char *vmx_broken_rule(const struct cpu *c, const struct vmx_rule *rules, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!rules[i].holds(c, rules[i].arg))
+			return rules[i].text;
+	return NULL;
+}

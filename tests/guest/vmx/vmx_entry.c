@@ -12,6 +12,7 @@ static const struct rule control_rules[] = {
 	{ VMCS_PROC2_CONTROLS, 0, PROC2_ENABLE_VPID, BAD_CONTROL, "VPID 0" },
 	{ VMCS_PROC2_CONTROLS, 0, PROC2_UNRESTRICTED_GUEST, BAD_CONTROL, "unrestricted guest without EPT" },
 	{ VMCS_PROC2_CONTROLS, 0, PROC2_ENABLE_PML, BAD_CONTROL, "PML without EPT" },
+	{ VMCS_PROC2_CONTROLS, 0, PROC2_MODE_BASED_EPT_EXEC, BAD_CONTROL, "mode-based execute control without EPT" },
 	{ VMCS_PIN_CONTROLS, 0, PIN_VIRTUAL_NMIS, BAD_CONTROL, "virtual NMIs without NMI exiting" },
 	{ VMCS_PROC_CONTROLS, 0, PROC_NMI_WINDOW_EXITING, BAD_CONTROL, "NMI window without virtual NMIs" },
 	{ VMCS_EXIT_CONTROLS, 0, VMEXIT_SAVE_PREEMPTION_TIMER, BAD_CONTROL, "saving a preemption timer that is off" },
