@@ -83,6 +83,7 @@ struct cpu {
 	u64 jump_tag;       /* generation and mode that a valid jump entry has */
 	u64 *insns;         /* &m->stat[STAT_INSNS] */
 	u64 page_rip;       /* in translated code: RIP of the running block's page */
+	s64 surplus;        /* … cycles less instructions of the blocks entered since `counted` */
 	u64 rip;            /* exact at block boundaries and after cpu_sync() */
 	u64 eflags;         /* all flags but the lazily kept OSZAPC */
 	u64 deadline;       /* cycle of the next timer event */
@@ -120,6 +121,8 @@ struct cpu {
 	struct tlb_fast *tlb_of[MMU_MODES];
 	struct code_cache *code; /* decoded blocks: cpu room */
 	struct jit *jit;    /* translations; NULL: this machine interprets */
+	s64 counted;        /* the budget when translated code was last entered: up to it insns is exact */
+	s64 held;           /* taken from the budget while translated code runs, so that it leaves at the block's end */
 	struct block *jit_target; /* of an indirect branch on its way through a look-up */
 	u64 jit_rip;
 	jmp_buf unwind;

@@ -46,6 +46,7 @@ struct jit *jit_new(bool eager, u64 size)
 	if (!j)
 		return NULL;
 	j->size = size;
+	j->cold_from = size * 3 / 8;
 	j->data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (j->data == MAP_FAILED || !map_code(j)) {
 		free(j);
@@ -64,6 +65,7 @@ bool jit_full(const struct jit *j)
 void jit_clear(struct jit *j)
 {
 	j->used = j->thunks;
+	j->cold = j->cold_from;
 	j->data_used = 0;
 	j->full = false;
 }
@@ -73,7 +75,7 @@ static struct translation *new_translation(struct jit *j, unsigned insns)
 	size_t size = sizeof(struct translation) + (insns + 1) * sizeof(op_fn *);
 	struct translation *t = (struct translation *)(j->data + j->data_used);
 
-	if (j->used + BLOCK_ROOM > j->size || j->data_used + size > DATA_SIZE) {
+	if (j->used + BLOCK_ROOM > j->cold_from || j->cold + BLOCK_ROOM > j->size || j->data_used + size > DATA_SIZE) {
 		j->full = true;
 		return NULL;
 	}

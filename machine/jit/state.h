@@ -59,6 +59,7 @@ struct jit {
 	u8 *rw, *rx;         /* two aliases of the same memory */
 	u64 size;            /* … its bytes */
 	size_t used, thunks; /* bytes */
+	size_t cold, cold_from; /* where what seldom runs ends and begins: apart, so that the rest fills fewer lines */
 	const u8 *thunk[THUNK_COUNT]; /* writable alias */
 	u8 *data;            /* translations */
 	size_t data_used;

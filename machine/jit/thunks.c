@@ -43,6 +43,41 @@ static void cpu_argument(struct asm_buf *a)
 	x_lea(a, 8, HDI, HCPU, -1, 0, -CPU_BIAS);
 }
 
+/*
+ * Blocks look at nothing but the budget when they are entered. What else C needs to be exact, or can have changed, is
+ * seen to between translated code and C. Guest registers have been spilled; uses RCX and RDX.
+ */
+#define HELD (1ull << 62)
+
+/* To C: the true budget, and instructions counted: those entered are the cycles taken less the surplus. */
+static void settle(struct asm_buf *a)
+{
+	x_load(a, 8, HCX, CPU(held));
+	x_alu_to(a, X_ADD, 8, CPU(budget), HCX);
+	x_load(a, 8, HCX, CPU(counted));
+	x_alu(a, X_SUB, 8, HCX, CPU(budget));
+	x_alu(a, X_SUB, 8, HCX, CPU(surplus));
+	x_load(a, 8, HDX, CPU(insns));
+	x_alu_to(a, X_ADD, 8, rm_mem(HDX, 0), HCX);
+	x_store_imm(a, 8, CPU(held), 0);
+	x_store_imm(a, 8, CPU(surplus), 0);
+}
+
+/* From C: with something pending no block can be entered. */
+static void unsettle(struct asm_buf *a)
+{
+	u8 *none;
+
+	x_load(a, 8, HCX, CPU(budget));
+	x_store(a, 8, CPU(counted), HCX);
+	x_alu_imm(a, X_CMP, 4, CPU(pending), 0);
+	none = x_jcc(a, CC_X_E);
+	x_mov_imm(a, HCX, HELD);
+	x_store(a, 8, CPU(held), HCX);
+	x_alu_to(a, X_SUB, 8, CPU(budget), HCX);
+	x_patch(none, a->p);
+}
+
 static void call_c(struct asm_buf *a, u64 fn)
 {
 	x_mov_imm(a, HAX, fn);
@@ -73,6 +108,7 @@ static void make_enter(struct asm_buf *a)
 	x_store(a, 8, CPU(page_rip), T0);
 	x_load(a, 8, T2, CPU(block));
 	x_load(a, 8, T2, rm_mem(T2, offsetof(struct block, translation)));
+	unsettle(a);
 	reload(a);
 	x_jmp_rm(a, rm_mem(T2, offsetof(struct translation, body)));
 }
@@ -87,6 +123,7 @@ static void leave(struct asm_buf *a)
 static void make_interp(struct asm_buf *a)
 {
 	spill(a);
+	settle(a);
 	block_rip(a);
 	x_load(a, 8, HDX, rm_reg(HCX));
 	x_load(a, 8, HSI, rm_reg(T2));
@@ -101,6 +138,7 @@ static void make_out(struct asm_buf *a)
 	x_alu(a, X_ADD, 8, T0, CPU(page_rip));
 	x_store(a, 8, CPU(rip), T0);
 	spill(a);
+	settle(a);
 	leave(a);
 }
 
@@ -110,6 +148,7 @@ static void make_call(struct asm_buf *a, bool flags)
 	u8 *ended;
 
 	spill(a);
+	settle(a);
 	set_running(a);
 	cpu_argument(a);
 	x_load(a, 8, HSI, rm_reg(T1));
@@ -122,6 +161,7 @@ static void make_call(struct asm_buf *a, bool flags)
 		call_c(a, (u64)(uintptr_t)jit_host_flags);
 	}
 	x_alu_imm(a, X_ADD, 8, rm_reg(HSP), 8);
+	unsettle(a);
 	reload(a);
 	if (flags) {
 		x_alu_imm(a, X_ADD, 1, rm_reg(HAX), 0x7f);
@@ -136,6 +176,7 @@ static void make_call(struct asm_buf *a, bool flags)
 static void make_tail(struct asm_buf *a)
 {
 	spill(a);
+	settle(a);
 	set_running(a);
 	cpu_argument(a);
 	x_load(a, 8, HSI, rm_reg(T1));
@@ -154,6 +195,7 @@ static void make_exit(struct asm_buf *a)
 	u8 *none;
 
 	spill(a);
+	settle(a);
 	set_running(a);
 	cpu_argument(a);
 	x_load(a, 4, HSI, rm_reg(HAX));
@@ -161,6 +203,7 @@ static void make_exit(struct asm_buf *a)
 	x_test(a, 8, rm_reg(HAX), HAX);
 	none = x_jcc(a, CC_X_E);
 	x_load(a, 8, T2, rm_reg(HAX));
+	unsettle(a);
 	reload(a);
 	x_jmp_rm(a, rm_mem(T2, offsetof(struct block, entry)));
 	x_patch(none, a->p);
@@ -204,5 +247,5 @@ void thunks_make(struct jit *j)
 		make(&a, (enum thunk)k);
 	}
 	j->thunks = (size_t)(a.p - j->rw + 63) & ~(size_t)63;
-	j->used = j->thunks;
+	jit_clear(j);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A block's translation: charge and check as block_enter() does, then op by op, then the way out; behind it the cold
+ * A block's translation: charge and check as block_enter() does, then op by op, then the way out; elsewhere the cold
  * parts. The order of effects is the handlers': whatever may fault does so before anything of its op is committed.
  */
 #include <string.h>
@@ -136,10 +136,8 @@ static void emit_entry(struct tr *t)
 
 	x_alu_imm(a, X_SUB, 8, CPU(budget), (s32)t->b->cycles);
 	cold_add(t, COLD_OUT, x_jcc(a, CC_X_L), NULL, 0);
-	x_alu_imm(a, X_CMP, 4, CPU(pending), 0);
-	cold_add(t, COLD_OUT, x_jcc(a, CC_X_NE), NULL, 0);
-	x_load(a, 8, T0, CPU(insns));
-	x_alu_imm(a, X_ADD, 8, rm_mem(T0, 0), t->b->insns);
+	if (t->b->cycles != t->b->insns)
+		x_alu_imm(a, X_ADD, 8, CPU(surplus), (s32)t->b->cycles - t->b->insns);
 }
 
 /* Handlers do what is left of the block from this op on: translated code relies on what C has forgotten. */
@@ -241,8 +239,11 @@ static void emit_block(struct tr *t, const u8 *code, struct translation *made)
 		flags_to_mem(t);
 		exit_direct(t, 0, (s64)block_offset(t) + b->len, NULL);
 	}
+	t->j->used = ((size_t)(t->a.p - t->j->rw) + 15) & ~(size_t)15;
+	t->a.p = t->j->rw + t->j->cold;
 	for (unsigned i = 0; i < t->ncold; i++)
 		emit_cold(t, &t->cold[i]);
+	t->j->cold = (size_t)(t->a.p - t->j->rw);
 }
 
 bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made)
@@ -258,8 +259,7 @@ bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation
 	for (unsigned i = 0; i <= b->insns; i++)
 		made->handler[i] = t->plain->ops[i].fn;
 	find_needs(t, code);
+	b->entry = jit_exec(j, t->a.p);
 	emit_block(t, code, made);
-	b->entry = jit_exec(j, j->rw + j->used);
-	j->used = ((size_t)(t->a.p - j->rw) + 15) & ~(size_t)15;
 	return true;
 }

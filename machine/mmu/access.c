@@ -318,13 +318,12 @@ static unsigned alignment_of(const struct op *o, unsigned n)
 /* memcpy() of a length that is not known is a call. */
 static inline void copy(void *to, const void *from, unsigned n)
 {
-	switch (n) {
-	case 4:  memcpy(to, from, 4); break;
-	case 8:  memcpy(to, from, 8); break;
-	case 16: memcpy(to, from, 16); break;
-	case 32: memcpy(to, from, 32); break;
-	default: memcpy(to, from, n); break;
-	}
+	if (n == 8)
+		memcpy(to, from, 8);
+	else if (n == 4)
+		memcpy(to, from, 4);
+	else
+		memcpy(to, from, n);
 }
 
 /* A plain load in one page of RAM fills the fast tags; false where it is not that. */
