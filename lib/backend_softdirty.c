@@ -4,9 +4,9 @@
  *
  * What it cannot know, it reports: stores of others into shared mappings do not show in this process's page table, and a page
  * of a shared mapping that is reclaimed takes its bit with it, so shared mappings are handed over whole, as UNTRACKED; so are the
- * pages of a file in a private mapping, and where KSM is at work the mappings that it may merge. The bits are one set for each
- * process: a second tracker would clear what the first has not seen, and is refused. (Others who write to clear_refs,
- * like CRIU, do not know of the lock.)
+ * pages of a file in a private mapping, those of hugetlbfs, and where KSM is at work the mappings that it may merge. The bits are
+ * one set for each process: a second tracker would clear what the first has not seen, and is refused. (Others who write to
+ * clear_refs, like CRIU, do not know of the lock.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +24,12 @@ struct soft_dirty {
 	uint64_t zero_pfn; /* 0: not for this user */
 };
 
+/* May be of hugetlbfs, whose page map has no bit of a page's own. What else begins and ends so is rare among mappings of files. */
+static bool may_be_hugetlb(const struct vma *vma)
+{
+	return vma->file && !((vma->start | vma->end) % (512 * PAGE));
+}
+
 /* Who may not see frame numbers cannot tell a page shared with a child from the zero page. */
 static uint32_t classify(const struct scan *s, const struct vma *vma, uint64_t entry)
 {
@@ -33,7 +39,7 @@ static uint32_t classify(const struct scan *s, const struct vma *vma, uint64_t e
 		return entry & (PM_PRESENT | PM_SWAP) || vma->write ? OOH_PAGE_UNTRACKED : 0;
 	if (vma->file && entry & PM_PRESENT && entry & PM_FILE) /* the file's own page: written through the file, it changes */
 		return OOH_PAGE_UNTRACKED;
-	if (vma->mergeable && entry & PM_PRESENT)
+	if ((vma->mergeable || may_be_hugetlb(vma)) && entry & PM_PRESENT)
 		return OOH_PAGE_UNTRACKED;
 	if (!(entry & PM_SOFT_DIRTY))
 		return entry & PM_PRESENT && !(entry & PM_EXCLUSIVE) && !d->zero_pfn ? OOH_PAGE_UNTRACKED : 0;

@@ -98,35 +98,13 @@ static bool hand_over(struct round *r, unsigned long lo, unsigned long hi, u32 c
 
 /* ---- mappings that are reported as a whole ---- */
 
-/* The first piece at or above vpn of an untrackable mapping within the ranges and the window. */
-static struct ooh_span next_untracked(struct round *r, unsigned long vpn)
-{
-	const struct ooh_ranges *ranges = rcu_dereference_protected(r->t->ranges, lockdep_is_held(&r->t->mutex));
-	struct vm_area_struct *vma;
-	unsigned int i;
-
-	for (i = 0; ranges && i < ranges->nr; i++) {
-		unsigned long lo = max(vpn, ranges->span[i].lo), hi = min(r->hi, ranges->span[i].hi);
-
-		for (; lo < hi; lo = max(lo, vma->vm_end >> PAGE_SHIFT)) {
-			vma = find_vma(r->t->mm, lo << PAGE_SHIFT);
-			if (!vma || vma->vm_start >> PAGE_SHIFT >= hi)
-				break;
-			lo = max(lo, vma->vm_start >> PAGE_SHIFT);
-			if (ooh_vma_untracked(vma))
-				return (struct ooh_span){ lo, min(hi, vma->vm_end >> PAGE_SHIFT) };
-		}
-	}
-	return (struct ooh_span){ ULONG_MAX, ULONG_MAX };
-}
-
 static bool emit_untracked(struct round *r)
 {
 	const struct ooh_span u = r->untracked;
 
 	if (!hand_over(r, u.lo, u.hi, OOH_PAGE_UNTRACKED))
 		return false;
-	r->untracked = next_untracked(r, u.hi);
+	r->untracked = ooh_ranges_next(r->t->whole, u.hi, r->hi);
 	return true;
 }
 
@@ -203,7 +181,7 @@ static void emit(struct round *r)
 	enum step step;
 
 	r->at = r->lo;
-	r->untracked = next_untracked(r, r->lo);
+	r->untracked = ooh_ranges_next(r->t->whole, r->lo, r->hi);
 	do {
 		step = emit_some(r);
 		arm(r);
@@ -265,7 +243,10 @@ static void take_losses(struct round *r)
 static int examine(struct round *r)
 {
 	struct ooh_tracker *t = r->t;
+	int err = ooh_whole_look(t, r->lo, r->hi);
 
+	if (err)
+		return err;
 	ooh_inval_apply(t);
 	if (!xchg(&t->lost, false))
 		return ooh_examine(t, r->lo, r->hi);

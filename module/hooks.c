@@ -6,8 +6,8 @@
  * split and collapse.
  *
  * Ftrace hooks tell what installs mappings: handle_mm_fault, move_page_tables (mremap), mfill_atomic_install_pte
- * (userfaultfd), do_set_pmd (huge pages of files), do_swap_page and unuse_pte_range (swap-in without a fault). All run
- * with the mm locked, so none is in flight during a round.
+ * (userfaultfd), do_set_pmd (huge pages of files), do_swap_page and unuse_pte_range (swap-in without a fault),
+ * hugetlb_fault. All run with the mm locked, so none is in flight during a round.
  *
  * Return probes tell what lets devices write to a page: try_grab_folio and try_grab_page with FOLL_WRITE. After they
  * return, because the reference must be there before the tag is looked at (see ooh_check_pins()).
@@ -17,6 +17,7 @@
  */
 #include <linux/file.h>
 #include <linux/ftrace.h>
+#include <linux/hugetlb.h>
 #include <linux/kprobes.h>
 #include <linux/ptrace.h>
 #include <linux/workqueue.h>
@@ -141,8 +142,7 @@ static void fault(struct vm_area_struct *vma, unsigned long start, unsigned long
 {
 	struct fault f = { start >> PAGE_SHIFT, PAGE_ALIGN(end) >> PAGE_SHIFT, block };
 
-	if (!ooh_vma_untracked(vma))
-		ooh_trackers_of(vma->vm_mm, on_fault, &f);
+	ooh_trackers_of(vma->vm_mm, on_fault, &f);
 }
 
 /* Only an mm with a notifier has a tracker. */
@@ -167,6 +167,29 @@ static void on_handle_mm_fault(unsigned long ip, unsigned long parent, struct ft
 	block = ooh_walk_huge_or_none(vma->vm_mm, addr) ||
 		(vma->vm_ops && vma->vm_ops->map_pages && !(flags & FAULT_FLAG_WRITE));
 	fault(vma, addr & PAGE_MASK, (addr & PAGE_MASK) + PAGE_SIZE, block);
+}
+
+static void on_whole(struct ooh_tracker *t, void *arg)
+{
+	const struct fault *f = arg;
+
+	ooh_whole_fault(t, f->lo, f->hi);
+}
+
+/* (mm, vma, addr, flags): also called without handle_mm_fault(), to fill a mapping at once. */
+static void on_hugetlb_fault(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			     struct ftrace_regs *fregs)
+{
+	struct vm_area_struct *vma = (void *)fregs->regs.si;
+	unsigned long size, addr;
+	struct fault f;
+
+	if (!maybe_tracked(vma))
+		return;
+	size = huge_page_size(hstate_vma(vma));
+	addr = round_down(fregs->regs.dx, size);
+	f = (struct fault){ addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT, true };
+	ooh_trackers_of(vma->vm_mm, on_whole, &f);
 }
 
 /* (vma, old_addr, new_vma, new_addr, len, ...): only the old place is announced by the notifier. */
@@ -229,6 +252,7 @@ static struct hook {
 	{ "mfill_atomic_install_pte", { .func = on_mfill_install, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "do_swap_page", { .func = on_do_swap_page, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "do_set_pmd", { .func = on_do_set_pmd, .flags = FTRACE_OPS_FL_PERMANENT } },
+	{ "hugetlb_fault", { .func = on_hugetlb_fault, .flags = FTRACE_OPS_FL_PERMANENT } },
 	{ "unuse_pte_range", { .func = on_unuse_pte_range, .flags = FTRACE_OPS_FL_PERMANENT } },
 };
 

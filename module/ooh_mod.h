@@ -95,6 +95,7 @@ struct ooh_tracker {
 
 	struct mutex mutex;
 	struct ooh_ranges __rcu *ranges; /* T to write, RCU to read; NULL: none */
+	struct ooh_ranges *whole; /* T: mappings reported as a whole, when last looked for. NULL: none */
 	struct ooh_region *buf;  /* T */
 	size_t buf_len;          /* T: regions */
 	unsigned long missed;    /* T: hook calls missed, as of the last round */
@@ -164,6 +165,7 @@ void ooh_page_logged(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn
 void ooh_logger_end(struct ooh_logger *l);
 void ooh_page_grabbed(struct ooh_tracker *t, unsigned long vpn, unsigned long pfn, void *unused);
 void ooh_page_fault(struct ooh_tracker *t, unsigned long vpn);
+void ooh_block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi);
 void ooh_block_fault(struct ooh_tracker *t, unsigned long vpn);
 void ooh_pages_inval_begin(struct ooh_tracker *t, unsigned long lo, unsigned long hi, bool beside);
 void ooh_pages_inval_end(struct ooh_tracker *t, bool beside);
@@ -180,6 +182,13 @@ bool ooh_in_ranges(struct ooh_tracker *t, unsigned long vpn);
 bool ooh_ranges_overlap(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
 struct ooh_ranges *ooh_ranges_add(const struct ooh_ranges *old, unsigned long lo, unsigned long hi);
 struct ooh_ranges *ooh_ranges_del(const struct ooh_ranges *old, unsigned long lo, unsigned long hi);
+struct ooh_ranges *ooh_ranges_alloc(unsigned int nr);
+void ooh_ranges_push(struct ooh_ranges *r, unsigned long lo, unsigned long hi);
+struct ooh_span ooh_ranges_next(const struct ooh_ranges *r, unsigned long vpn, unsigned long hi);
+
+/* ---- whole.c: mappings that are reported as a whole ---- */
+int ooh_whole_look(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
+void ooh_whole_fault(struct ooh_tracker *t, unsigned long lo, unsigned long hi);
 
 /* ---- walk.c: the page table of the tracked process ---- */
 enum ooh_pte {

@@ -274,9 +274,10 @@ static void inval_add(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 
 /*
  * A huge mapping that came in this round and is being cut or unmapped in it: its pages existed, though no round will
- * find them. The block was recorded as a whole (one fault, 512 pages), so say which pages there were.
+ * find them. The block was recorded as a whole (one fault, 512 pages), so say which pages there were. So with mappings
+ * that are reported as a whole.
  */
-static void block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi)
+void ooh_block_cut(struct ooh_tracker *t, unsigned long blk, unsigned long lo, unsigned long hi)
 {
 	const unsigned long first = blk << OOH_BLOCK_SHIFT;
 	unsigned long b = xa_to_value(xa_load(&t->blocks, blk));
@@ -298,7 +299,7 @@ static void blocks_going(struct ooh_tracker *t, unsigned long lo, unsigned long 
 
 	xa_for_each_range(&t->blocks, blk, old, lo >> OOH_BLOCK_SHIFT, (hi - 1) >> OOH_BLOCK_SHIFT)
 		if (ooh_walk_is_huge(t->mm, blk << PMD_SHIFT))
-			block_cut(t, blk, lo, hi);
+			ooh_block_cut(t, blk, lo, hi);
 		else
 			block_small(t, blk, lo, hi, all);
 }

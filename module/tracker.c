@@ -148,6 +148,8 @@ static void free_pages_of(struct ooh_tracker *t)
 {
 	xa_destroy(&t->pages);
 	xa_destroy(&t->blocks);
+	kvfree(t->whole);
+	t->whole = NULL;
 	t->dirty = 0;
 	t->present = 0;
 	t->nr_inval = 0;
@@ -178,8 +180,10 @@ static void check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi
 /* The mm is locked. Arms what is present in [lo, hi). */
 static int arm_span(struct ooh_tracker *t, unsigned long lo, unsigned long hi)
 {
-	int err = ooh_scan_new(t, lo, hi);
+	int err = ooh_whole_look(t, lo, hi);
 
+	if (!err)
+		err = ooh_scan_new(t, lo, hi);
 	if (!err)
 		err = ooh_drain(true);
 	if (!err)
@@ -191,7 +195,7 @@ static int arm_all(struct ooh_tracker *t)
 {
 	const struct ooh_ranges *r = ranges_of(t);
 	unsigned int i;
-	int err = 0;
+	int err = ooh_whole_look(t, 0, OOH_MAX_VPN);
 
 	for (i = 0; r && i < r->nr && !err; i++)
 		err = ooh_scan_new(t, r->span[i].lo, r->span[i].hi);
@@ -450,6 +454,7 @@ static void tracker_free(struct ooh_tracker *t)
 {
 	xa_destroy(&t->pages);
 	xa_destroy(&t->blocks);
+	kvfree(t->whole);
 	kvfree(t->buf);
 	kfree(t->batch_vpn);
 	kfree(t->batch_pfn);
