@@ -18,7 +18,7 @@ static const char help[] =
 	"OOH_SOUND_VERBOSE=1: counts of each scenario. OOH_SOUND_DROP=oracle (or content): takes a\n"
 	"page that the oracle (or the content) shows to be written out of each round: every scenario must fail.";
 
-static const struct scenario *const groups[] = { sound_writes, sound_fork, sound_map, sound_huge, sound_shared, sound_uffd, sound_swap,
+static const struct scenario *const groups[] = { sound_writes, sound_insns, sound_fork, sound_map, sound_huge, sound_shared, sound_uffd, sound_swap,
 						 sound_life, sound_dma, sound_uring, sound_race, sound_random };
 static const char *const backends[] = { "pml", "soft-dirty", "userfaultfd" };
 

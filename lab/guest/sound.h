@@ -82,7 +82,7 @@ struct scenario {
 #define ON_DEMAND 2u /* runs only when named by --only */
 
 /* Each ends with a row without a name. */
-extern const struct scenario sound_writes[], sound_uffd[], sound_fork[], sound_map[], sound_huge[], sound_shared[], sound_swap[], sound_life[],
+extern const struct scenario sound_writes[], sound_insns[], sound_uffd[], sound_fork[], sound_map[], sound_huge[], sound_shared[], sound_swap[], sound_life[],
 	sound_race[], sound_random[], sound_dma[], sound_uring[];
 
 extern unsigned long seed_option;

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <linux/kvm.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -289,11 +291,64 @@ static void taken_away(const char *backend)
 	target_end(&g);
 }
 
+static bool insert_kvm(void)
+{
+	return !system("for m in irqbypass kvm kvm-intel; do insmod /modules/$m.ko || exit 1; done 2>/dev/null");
+}
+
+static void remove_kvm(void)
+{
+	if (system("rmmod kvm-intel kvm irqbypass 2>/dev/null"))
+		broken("KVM stays loaded");
+}
+
+/* A virtual machine of KVM, or a negative errno. */
+static int virtual_machine(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm;
+
+	NEED(kvm >= 0);
+	vm = ioctl(kvm, KVM_CREATE_VM, 0ul);
+	if (vm < 0)
+		vm = -errno;
+	close(kvm);
+	return vm;
+}
+
+/* Virtual machines would store past the hypervisor's page tables: the two are not there at the same time. */
+static void beside_kvm(const char *backend)
+{
+	int vm, err;
+
+	(void)backend;
+	if (access("/modules/kvm-intel.ko", R_OK))
+		skip("no module kvm-intel");
+	if (insert_kvm())
+		broken("KVM can be loaded while the hypervisor is active");
+	if (system("rmmod kvm irqbypass 2>/dev/null"))
+		broken("half of KVM stays loaded");
+	NEED(!switch_hv(OOH_IOC_DISABLE, 0));
+	NEED(insert_kvm());
+	vm = virtual_machine();
+	if (vm < 0)
+		broken("KVM alone: %s", strerror(-vm));
+	err = switch_hv(OOH_IOC_ENABLE, 0);
+	if (err != -EBUSY)
+		broken("enable beside a virtual machine gave %d, not EBUSY", -err);
+	close(vm);
+	NEED(!switch_hv(OOH_IOC_ENABLE, 0));
+	vm = virtual_machine();
+	if (vm != -EBUSY)
+		broken("a virtual machine while the hypervisor is active: %d, not EBUSY", -vm);
+	remove_kvm();
+}
+
 const struct scenario sound_life[] = {
 	{ .name = "two trackers on one process", .whole = two_trackers },
 	{ .name = "two tracked processes share memory", .whole = two_processes },
 	{ .name = "a process tracks itself", .whole = itself },
 	{ .name = "the tracker is killed", .whole = tracker_killed },
 	{ .name = "unload and disable refused; disable by force", .whole = taken_away, .flags = ONLY_PML },
+	{ .name = "KVM and the hypervisor refuse each other", .whole = beside_kvm, .flags = ONLY_PML },
 	{ 0 },
 };
