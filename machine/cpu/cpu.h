@@ -66,6 +66,8 @@ struct event {
 	bool injected; /* by a VM entry */
 };
 
+#define JIT_ADDENDS 8
+
 struct block;
 struct apic;
 
@@ -125,6 +127,7 @@ struct cpu {
 	s64 held;           /* taken from the budget while translated code runs, so that it leaves at the block's end */
 	struct block *jit_target; /* of an indirect branch on its way through a look-up */
 	u64 jit_rip;
+	u64 jit_addend[JIT_ADDENDS]; /* of pages that a running translation has looked up */
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */
 	/* valid while an event is being delivered (double faults, IDT-vectoring information) */

@@ -176,7 +176,7 @@ void flags_only_mem(struct tr *t)
 	t->fl = (struct flags_at){ .mem = true };
 }
 
-static u32 registers_written(const struct tr *t)
+u32 flags_registers_written(const struct tr *t)
 {
 	u32 set = 0;
 
@@ -200,7 +200,7 @@ void flags_before_write(struct tr *t)
 
 	if (f->lazy.kind == LAZY_NONE)
 		return;
-	set = registers_written(t);
+	set = flags_registers_written(t);
 	if (!(set >> f->lazy.a & 1) && (f->lazy.b < 0 || !(set >> f->lazy.b & 1)))
 		return;
 	if (t->effect[t->i] & EFFECT_READS)

@@ -427,10 +427,7 @@ static void flags_from_ax(struct tr *t)
 	t->fl.mem_host = !(t->o->flags & OP_MEM); /* a miss has left the reference's form */
 }
 
-/*
- * Shifts. OF after a count above 1, and AF, are undefined in the manual, so the host's flags are not taken for them. By
- * CL only if nobody wants the flags.
- */
+/* Shifts. OF after a count above 1, and AF, are undefined in the manual, so the host's flags are not taken for them. */
 static unsigned shift_count(const struct tr *t)
 {
 	return (unsigned)t->ops[1].imm.value.u & (t->o->size == 8 ? 63 : 31);
@@ -448,9 +445,7 @@ static bool shifts_register(const struct tr *t)
 
 static bool can_shift(const struct tr *t)
 {
-	if (!shifts_register(t))
-		return false;
-	return is_imm(t, 1) || (!flags_wanted(t) && !rotates(t));
+	return shifts_register(t) && (is_imm(t, 1) || t->o->dst != RCX);
 }
 
 /* AH and AL of the flags after a shift by an immediate, the host's flags being those of the shift. */
@@ -474,7 +469,7 @@ static void shift_flags(struct tr *t, unsigned n)
 }
 
 /* The same after a rotation: CF is new, and OF by the result's top bits; the host's flags have all others. */
-static void rotate_flags(struct tr *t, struct rm result)
+static void rotated_ax(struct tr *t, struct rm result)
 {
 	struct asm_buf *a = &t->a;
 	unsigned top = 8u * t->o->size - 1;
@@ -489,26 +484,100 @@ static void rotate_flags(struct tr *t, struct rm result)
 	x_alu_imm(a, X_AND, 4, rm_reg(T1), 1);
 	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
 	x_alu(a, X_OR, 4, HAX, rm_reg(T1));
+}
+
+static void rotate_flags(struct tr *t, struct rm result)
+{
+	rotated_ax(t, result);
 	flags_from_ax(t);
+}
+
+/* The same after a shift by CL. */
+static void shifted_ax(struct tr *t, struct rm result)
+{
+	struct asm_buf *a = &t->a;
+	ZydisMnemonic m = t->insn.mnemonic;
+
+	x_u8(a, 0x9f); /* LAHF */
+	if (m == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
+		x_u8(a, 0x88), x_u8(a, 0xe0);      /* MOV AL, AH */
+		x_shift_imm(a, 5, 1, rm_reg(HAX), 7);
+		x_u8(a, 0x30), x_u8(a, 0xe0);      /* XOR AL, AH */
+	} else if (m == ZYDIS_MNEMONIC_SHR) { /* the bit below the top: the top is 0 */
+		x_load(a, 8, T1, result);
+		x_shift_imm(a, 5, t->o->size, rm_reg(T1), 8u * t->o->size - 2);
+		x_load(a, 1, HAX, rm_reg(T1));
+	} else {
+		x_store_imm(a, 1, rm_reg(HAX), 0);
+	}
+	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xef01); /* AF = 0 */
+}
+
+/* A count of 0 leaves the flags, which are in cc_*, as they are. */
+static void flags_unless_zero(struct tr *t)
+{
+	struct asm_buf *a = &t->a;
+	u8 *zero;
+
+	x_test_imm(a, 1, rm_reg(HCX), t->o->size == 8 ? 63 : 31);
+	zero = x_jcc(a, CC_X_E);
+	flags_store_ax(a);
+	x_patch(zero, a->p);
+	flags_only_mem(t);
+}
+
+static void shift_by_cl(struct tr *t, unsigned ext)
+{
+	const struct op *o = t->o;
+	struct rm to = target(o->dst, o->size);
+	bool wanted = flags_wanted(t);
+
+	_Static_assert(HCX == 1, "the guest's CL is the host's");
+	if (wanted) {
+		flags_to_mem(t);
+		if (rotates(t))
+			flags_to_host(t);
+	}
+	target_load(t, o->dst, to);
+	x_op(&t->a, 0xd3, o->size, ext, to);
+	target_keep(t, o->dst, to);
+	if (!wanted) {
+		flags_produced(t, no_lazy);
+		return;
+	}
+	if (rotates(t))
+		rotated_ax(t, guest(o->dst));
+	else
+		shifted_ax(t, guest(o->dst));
+	flags_unless_zero(t);
+}
+
+static unsigned shift_extension(ZydisMnemonic m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_ROL: return 0;
+	case ZYDIS_MNEMONIC_ROR: return 1;
+	case ZYDIS_MNEMONIC_SHL: return 4;
+	case ZYDIS_MNEMONIC_SHR: return 5;
+	default:                 return 7;
+	}
 }
 
 static void emit_shift(struct tr *t)
 {
-	static const u8 ext[] = { 4, 5, 7, 0, 1 };
 	const struct op *o = t->o;
-	ZydisMnemonic m = t->insn.mnemonic;
-	unsigned k = m == ZYDIS_MNEMONIC_SHL ? 0 : m == ZYDIS_MNEMONIC_SHR ? 1 : m == ZYDIS_MNEMONIC_SAR ? 2 :
-		     m == ZYDIS_MNEMONIC_ROL ? 3 : 4;
-	bool wanted = flags_wanted(t), imm = is_imm(t, 1);
+	unsigned ext = shift_extension(t->insn.mnemonic);
+	bool wanted = flags_wanted(t);
 	struct rm to = target(o->dst, o->size);
 
+	if (!is_imm(t, 1)) {
+		shift_by_cl(t, ext);
+		return;
+	}
 	if (wanted && rotates(t))
 		flags_to_host(t);
 	target_load(t, o->dst, to);
-	if (imm)
-		x_shift_imm(&t->a, ext[k], o->size, to, shift_count(t));
-	else
-		x_op(&t->a, 0xd3, o->size, ext[k], to);
+	x_shift_imm(&t->a, ext, o->size, to, shift_count(t));
 	target_keep(t, o->dst, to);
 	if (wanted && rotates(t))
 		rotate_flags(t, guest(o->dst));
@@ -789,7 +858,6 @@ static void emit_push(struct tr *t)
 	const struct op *o = t->o;
 	unsigned sp = (unsigned)jit_home[RSP];
 
-	flags_clobber(t);
 	x_lea(&t->a, 8, T1, (int)sp, -1, 0, -8);
 	mem_lookup(t, 8, true);
 	if (is_imm(t, 0))
@@ -803,7 +871,6 @@ static void emit_pop(struct tr *t)
 {
 	unsigned sp = (unsigned)jit_home[RSP];
 
-	flags_clobber(t);
 	x_load(&t->a, 8, T1, rm_reg(sp));
 	mem_lookup(t, 8, false);
 	x_load(&t->a, 8, T0, rm_mem(T1, 0));
@@ -815,7 +882,6 @@ static void emit_leave(struct tr *t)
 {
 	unsigned sp = (unsigned)jit_home[RSP], bp = (unsigned)jit_home[RBP];
 
-	flags_clobber(t);
 	x_load(&t->a, 8, T1, rm_reg(bp));
 	mem_lookup(t, 8, false);
 	x_lea(&t->a, 8, sp, (int)bp, -1, 0, 8);
@@ -843,11 +909,11 @@ static const struct emitter table[] = {
 	{ ZYDIS_MNEMONIC_DEC, EFFECT_PART, can_one, emit_dec },
 	{ ZYDIS_MNEMONIC_NEG, EFFECT_KILLS, can_one, emit_neg },
 	{ ZYDIS_MNEMONIC_NOT, 0, can_one, emit_not },
-	{ ZYDIS_MNEMONIC_SHL, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_SHR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_SAR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_ROL, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_ROR, EFFECT_PART | EFFECT_SEEN, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_SHL, EFFECT_PART, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_SHR, EFFECT_PART, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_SAR, EFFECT_PART, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_ROL, EFFECT_PART, can_shift, emit_shift },
+	{ ZYDIS_MNEMONIC_ROR, EFFECT_PART, can_shift, emit_shift },
 	{ ZYDIS_MNEMONIC_IMUL, EFFECT_KILLS, can_imul_any, emit_imul_any },
 	{ ZYDIS_MNEMONIC_MUL, EFFECT_KILLS, can_mul, emit_mul },
 	{ ZYDIS_MNEMONIC_BT, EFFECT_PART, can_bit, emit_bit },
@@ -873,11 +939,11 @@ static const struct emitter table[] = {
 static const struct emitter cmov = { 0, EFFECT_READS, can_cmov, emit_cmov };
 static const struct emitter setcc = { 0, EFFECT_READS, can_setcc, emit_setcc };
 
-/* A shift of a register by a constant sets all flags; everything else may leave some or all. */
+/* A shift by a constant sets all flags, if it is not 0; everything else may leave some or all. */
 u8 integer_effect(const struct tr *t, u8 effect)
 {
-	if ((effect & EFFECT_PART) && (effect & EFFECT_SEEN) && is_imm(t, 1) && shifts_register(t))
-		return rotates(t) ? EFFECT_PART : EFFECT_KILLS;
+	if (t->plan[t->i].emitter->emit == emit_shift && is_imm(t, 1) && !rotates(t))
+		return EFFECT_KILLS;
 	return effect;
 }
 

@@ -16,6 +16,7 @@
 
 #define DATA_SIZE (48ull << 20)
 #define BLOCK_ROOM (64ull << 10) /* what one translation needs at most */
+#define MAX_RESTS 256
 #define HOT 40 /* a translation costs as much as some hundred entries interpreted */
 
 static void *map(int fd, size_t size, int prot)
@@ -96,7 +97,7 @@ static bool make_translation(struct cpu *c, struct block *b)
 	struct jit *j = c->jit;
 	struct translation *t = j->full ? NULL : new_translation(j, b->insns);
 
-	if (!t || !translate(c, j, b, t))
+	if (!t || !translate(c, j, b, t, false))
 		return false;
 	b->translation = t;
 	b->ops[0].fn = (op_fn *)(uintptr_t)jit_exec(j, j->thunk[THUNK_ENTER]);
@@ -170,13 +171,28 @@ struct block *jit_follow(struct cpu *c, unsigned n)
 	return to;
 }
 
+/* Accesses of the block lie on different pages again and again: every one by itself from now on. */
+static void translate_again(struct cpu *c, struct block *b)
+{
+	struct jit *j = c->jit;
+	struct translation *old = b->translation, *t = j->full || b->dead ? NULL : new_translation(j, b->insns);
+	struct asm_buf a = { .p = old->entry };
+
+	if (!t || !translate(c, j, b, t, true))
+		return;
+	b->translation = t;
+	x_jmp_to(&a, t->entry);
+}
+
 /* The ops of a translated block come back after each handler: op_translated(). */
 const struct op *jit_rest(struct cpu *c, const struct op *o)
 {
-	const struct block *b = c->block;
+	struct block *b = c->block;
 	op_fn *const *handler = b->translation->handler;
 	unsigned i, last = b->insns - (b->ops[b->insns - 1].flags & OP_END ? 1 : 0);
 
+	if (b->translation->grouped && ++b->translation->rests == MAX_RESTS)
+		translate_again(c, b);
 	for (i = (unsigned)(o - b->ops); o && i < last; i++)
 		o = handler[i](c, o);
 	return o ? handler[i](c, o) : NULL;

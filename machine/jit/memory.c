@@ -61,16 +61,34 @@ void mem_address(struct tr *t, unsigned to)
 		x_lea(&t->a, o->asize, to, base, index, o->scale, disp);
 }
 
+static struct rm addend_of(unsigned group)
+{
+	return rm_mem(HCPU, (s32)(offsetof(struct cpu, jit_addend) + 8 * group) - CPU_BIAS);
+}
+
+/* Looked up before: flags stay. */
+static void resolve(struct tr *t)
+{
+	x_load(&t->a, 8, T2, addend_of(t->plan[t->i].group));
+	x_lea(&t->a, 8, T1, T1, T2, 0, 0);
+}
+
 static u8 *lookup(struct tr *t, unsigned size, bool write)
 {
+	const struct plan *p = &t->plan[t->i];
+	s32 lo = p->leads ? p->lo : 0, last = (p->leads ? p->hi : (s32)size) - 1;
 	struct asm_buf *a = &t->a;
 	u8 *miss;
 
-	if (size > 1)
-		x_lea(a, 8, T0, T1, -1, 0, (s32)size - 1);
+	write |= p->leads && p->write;
+	if (last)
+		x_lea(a, 8, T0, T1, -1, 0, last);
 	else
 		x_load(a, 8, T0, rm_reg(T1));
-	x_load(a, 4, T2, rm_reg(T1));
+	if (lo)
+		x_lea(a, 4, T2, T1, -1, 0, lo);
+	else
+		x_load(a, 4, T2, rm_reg(T1));
 	x_shift_imm(a, 5, 4, rm_reg(T2), PAGE_SHIFT - ENTRY_SHIFT);
 	x_alu_imm(a, X_AND, 4, rm_reg(T2), (TLB_SIZE - 1) << ENTRY_SHIFT);
 	x_alu_imm(a, X_AND, 8, rm_reg(T0), ~(s32)PAGE_OFFSET_MASK);
@@ -78,33 +96,47 @@ static u8 *lookup(struct tr *t, unsigned size, bool write)
 	x_alu(a, X_ADD, 8, T2, CPU(tlb));
 	x_alu(a, X_CMP, 8, T0, rm_mem(T2, write ? offsetof(struct tlb_fast, tag_w) : offsetof(struct tlb_fast, tag_r)));
 	miss = x_jcc(a, CC_X_NE);
-	x_alu(a, X_ADD, 8, T1, rm_mem(T2, offsetof(struct tlb_fast, addend)));
+	if (p->leads) {
+		x_load(a, 8, T0, rm_mem(T2, offsetof(struct tlb_fast, addend)));
+		x_store(a, 8, addend_of(p->group), T0);
+		x_alu(a, X_ADD, 8, T1, rm_reg(T0));
+	} else {
+		x_alu(a, X_ADD, 8, T1, rm_mem(T2, offsetof(struct tlb_fast, addend)));
+	}
 	return miss;
 }
 
 void mem_lookup(struct tr *t, unsigned size, bool write)
 {
-	flags_clobber(t);
-	cold_add(t, COLD_CALL, lookup(t, size, write), NULL, 0);
+	if (t->plan[t->i].follows) {
+		resolve(t);
+	} else {
+		flags_clobber(t);
+		cold_add(t, COLD_CALL, lookup(t, size, write), NULL, 0);
+	}
 	flags_before_write(t);
 }
 
 void mem_lookup_tail(struct tr *t, unsigned size, bool write)
 {
-	cold_add(t, COLD_TAIL, lookup(t, size, write), NULL, 0);
+	if (t->plan[t->i].follows)
+		resolve(t);
+	else
+		cold_add(t, COLD_TAIL, lookup(t, size, write), NULL, 0);
 }
 
 void mem_segment(struct tr *t)
 {
 	unsigned seg = t->o->seg;
 
-	if (!(t->o->flags & OP_FLAT))
-		x_alu(&t->a, X_ADD, 8, T1, CPU(seg[seg].base));
+	if (t->o->flags & OP_FLAT)
+		return;
+	x_load(&t->a, 8, T2, CPU(seg[seg].base));
+	x_lea(&t->a, 8, T1, T1, T2, 0, 0);
 }
 
 void mem_operand(struct tr *t, unsigned size, bool write)
 {
-	flags_clobber(t);
 	mem_address(t, T1);
 	mem_segment(t);
 	mem_lookup(t, size, write);

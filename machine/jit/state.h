@@ -52,6 +52,9 @@ struct translation {
 	const u8 *body;      /* executable address: after the charge */
 	u8 *site[2];         /* displacement of the jump for link n (writable alias), or NULL */
 	const u8 *stub[2];   /* where it goes while there is no link (writable alias) */
+	u8 *entry;           /* writable alias */
+	u32 rests;           /* how often handlers did the rest of the block */
+	bool grouped;        /* some accesses rely on the look-up of others */
 	op_fn *handler[];    /* of each op, and of the block's end */
 };
 
@@ -122,6 +125,19 @@ struct cold {
 
 #define MAX_COLD (BLOCK_MAX_OPS * 6 + 16)
 
+/* What is known of an op before code is made: plan.c. */
+struct plan {
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	const struct emitter *emitter; /* NULL: the handler does it */
+	bool vector;
+	/* Of its access. The page that group g's first member looks up is for bytes lo to hi, from that one's address on. */
+	bool leads, follows, write;
+	bool rest;   /* what follows relies on such a look-up: no coming back from C */
+	u8 group;
+	s16 lo, hi;
+};
+
 /* A translation in the making. */
 struct tr {
 	struct cpu *c;
@@ -138,10 +154,12 @@ struct tr {
 	bool need_read[BLOCK_MAX_OPS + 1]; /* after op i: flags are read in the block before all are set anew */
 	bool need_seen[BLOCK_MAX_OPS + 1]; /* … or may be seen: by a fault, a handler, the block's end */
 	u8 effect[BLOCK_MAX_OPS + 1];      /* EFFECT_* */
-	struct cold cold[MAX_COLD];
 	unsigned ncold;
 	struct vectors_at vec;
 	bool sse_checked, avx_checked;
+	/* from here on not cleared */
+	struct plan plan[BLOCK_MAX_OPS + 1];
+	struct cold cold[MAX_COLD];
 };
 
 /* What an op does to flags. */
@@ -162,7 +180,9 @@ static inline unsigned block_offset(const struct tr *t)
 }
 
 /* translate.c, branch.c */
-bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made);
+/* again: without groups, the block has a translation. */
+bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made, bool again);
+void op_at(struct tr *t, unsigned i); /* op i is the one now */
 struct cold *cold_add(struct tr *t, enum cold_kind kind, u8 *from, const u8 *resume, unsigned n);
 /* Misses of the op now come back here; flags: with the flags in the host's. */
 void op_done(struct tr *t, bool flags);
@@ -180,6 +200,7 @@ void flags_produced(struct tr *t, struct lazy lazy);
 void flags_logic(struct tr *t, unsigned size, struct rm result);
 void flags_only_mem(struct tr *t); /* cc_* have been stored as CC_HOST, or by a handler */
 void flags_lazy_out(struct asm_buf *a, const struct lazy *l); /* cc_* from a lazy state, in a cold stub */
+u32 flags_registers_written(const struct tr *t); /* by the op, a bit each */
 void flags_before_write(struct tr *t); /* the op's register operands are about to be overwritten */
 void flags_store_ax(struct asm_buf *a); /* AH and AL as of LAHF and SETO */
 
@@ -214,6 +235,11 @@ const struct emitter *integer_find(const struct tr *t);
 u8 integer_effect(const struct tr *t, u8 effect); /* by the operands */
 const struct emitter *branch_find(const struct tr *t);
 const struct emitter *vector_find(const struct tr *t);
+bool vector_float(const struct tr *t);      /* looks at MXCSR */
+bool vector_may_refuse(const struct tr *t); /* for its alignment */
+
+/* plan.c: groups, and t->effect of what cannot fault because of them. */
+void plan_groups(struct tr *t);
 
 /* jit.c: called by thunks. */
 struct block *jit_follow(struct cpu *c, unsigned n);

@@ -23,7 +23,7 @@ void op_done(struct tr *t, bool flags)
 		if (x->kind != COLD_CALL || x->resume)
 			continue;
 		x->resume = t->a.p;
-		x->rest = vector_any(&x->vec) || vector_any(&t->vec);
+		x->rest = vector_any(&x->vec) || vector_any(&t->vec) || t->plan[t->i].rest;
 		t->fl.mem_host = t->fl.mem_host && x->fl.mem_host; /* the detour does not convert */
 		if (flags)
 			x->kind = COLD_CALL_FLAGS;
@@ -36,22 +36,38 @@ static const struct emitter *find(struct tr *t)
 
 	if (!e)
 		e = branch_find(t);
+	t->plan[t->i].vector = !e;
 	return e ? e : vector_find(t);
+}
+
+void op_at(struct tr *t, unsigned i)
+{
+	const struct plan *p = &t->plan[i];
+
+	t->i = i;
+	t->o = &t->plain->ops[i];
+	t->insn = p->insn;
+	memcpy(t->ops, p->ops, sizeof(p->ops[0]) * (p->insn.operand_count > 4 ? p->insn.operand_count : 4));
 }
 
 static bool decode_op(struct tr *t, const u8 *code, unsigned i)
 {
 	static ZydisDecoder decoder;
 	static bool ready;
+	struct plan *p = &t->plan[i];
+	const struct op *o = &t->plain->ops[i];
+	bool ok;
 
 	if (!ready) {
 		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 		ready = true;
 	}
-	t->i = i;
-	t->o = &t->plain->ops[i];
-	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code + t->o->off, t->b->len - t->o->off, &t->insn, t->ops)) &&
-	       t->insn.length == t->o->len && t->insn.mnemonic == t->o->mnem;
+	ok = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code + o->off, t->b->len - o->off, &p->insn, p->ops)) &&
+	     p->insn.length == o->len && p->insn.mnemonic == o->mnem;
+	if (!ok)
+		p->insn = (ZydisDecodedInstruction){ 0 };
+	op_at(t, i);
+	return ok;
 }
 
 static bool runs(const struct op *o)
@@ -59,27 +75,37 @@ static bool runs(const struct op *o)
 	return o->fn != op_undefined && o->fn != op_gp0 && o->fn != op_unimplemented;
 }
 
-static u8 effect_of(struct tr *t, bool decoded)
+static void plan_op(struct tr *t, bool decoded)
 {
 	const struct emitter *e = decoded && runs(t->o) ? find(t) : NULL;
-	u8 effect;
+	struct plan *p = &t->plan[t->i];
+	u8 *effect = &t->effect[t->i];
 
-	if (!e)
-		return EFFECT_SEEN;
-	effect = integer_effect(t, e->effect);
-	if ((t->o->flags & OP_MEM) && !(effect & EFFECT_NO_ACCESS))
-		effect |= EFFECT_SEEN;
-	return effect;
+	p->leads = p->follows = p->rest = false;
+	p->emitter = e && e->can(t) ? e : NULL;
+	*effect = EFFECT_SEEN;
+	if (!p->emitter)
+		return;
+	*effect = integer_effect(t, e->effect);
+	if ((t->o->flags & OP_MEM) && !(*effect & EFFECT_NO_ACCESS))
+		*effect |= EFFECT_SEEN;
 }
 
-static void find_needs(struct tr *t, const u8 *code)
+static void make_plan(struct tr *t, const u8 *code, bool groups)
+{
+	for (unsigned i = 0; i < t->b->insns; i++)
+		plan_op(t, decode_op(t, code, i));
+	if (groups)
+		plan_groups(t);
+}
+
+static void find_needs(struct tr *t)
 {
 	bool read = false, seen = true;
 
 	for (unsigned i = t->b->insns; i--;) {
-		u8 effect = effect_of(t, decode_op(t, code, i));
+		u8 effect = t->effect[i];
 
-		t->effect[i] = effect;
 		t->need_read[i] = read;
 		t->need_seen[i] = seen;
 		if (effect & EFFECT_PART) {
@@ -114,11 +140,12 @@ static void run_handler(struct tr *t)
 	t->sse_checked = t->avx_checked = false;
 }
 
-static void emit_op(struct tr *t, const u8 *code, unsigned i)
+static void emit_op(struct tr *t, unsigned i)
 {
-	const struct emitter *e = decode_op(t, code, i) && runs(t->o) ? find(t) : NULL;
+	const struct emitter *e = t->plan[i].emitter;
 
-	if (!e || !e->can(t)) {
+	op_at(t, i);
+	if (!e) {
 		run_handler(t);
 		return;
 	}
@@ -225,7 +252,7 @@ static struct block *decode_plainly(struct cpu *c, const struct block *b, const 
 	return &plain.b;
 }
 
-static void emit_block(struct tr *t, const u8 *code, struct translation *made)
+static void emit_block(struct tr *t, struct translation *made)
 {
 	struct block *b = t->b;
 
@@ -233,7 +260,7 @@ static void emit_block(struct tr *t, const u8 *code, struct translation *made)
 	made->body = jit_exec(t->j, t->a.p);
 	t->fl = (struct flags_at){ .mem = true };
 	for (unsigned i = 0; i < b->insns; i++)
-		emit_op(t, code, i);
+		emit_op(t, i);
 	if (!(t->o->flags & OP_END)) {
 		vector_flush(t);
 		flags_to_mem(t);
@@ -246,20 +273,28 @@ static void emit_block(struct tr *t, const u8 *code, struct translation *made)
 	t->j->cold = (size_t)(t->a.p - t->j->rw);
 }
 
-bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made)
+bool translate(struct cpu *c, struct jit *j, struct block *b, struct translation *made, bool again)
 {
 	static struct tr tr;
 	const u8 *code = bus_ram(&c->m->bus, (hpa_t){ b->hpa });
 	struct tr *t = &tr;
 
-	*t = (struct tr){ .c = c, .j = j, .b = b, .t = made, .a = { .p = j->rw + j->used }, .ncold = 0 };
+	memset(t, 0, offsetof(struct tr, plan));
+	t->c = c;
+	t->j = j;
+	t->b = b;
+	t->t = made;
+	t->a.p = made->entry = j->rw + j->used;
 	t->plain = decode_plainly(c, b, code);
-	if (!as_decoded(t, b->first))
+	if (!again && !as_decoded(t, b->first))
 		return false;
 	for (unsigned i = 0; i <= b->insns; i++)
 		made->handler[i] = t->plain->ops[i].fn;
-	find_needs(t, code);
+	make_plan(t, code, !again);
+	find_needs(t);
+	for (unsigned i = 0; i < b->insns; i++)
+		made->grouped |= t->plan[i].leads;
 	b->entry = jit_exec(j, t->a.p);
-	emit_block(t, code, made);
+	emit_block(t, made);
 	return true;
 }

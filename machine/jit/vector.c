@@ -208,10 +208,10 @@ static void operand(struct tr *t, unsigned i)
 {
 	unsigned size = t->ops[i].size / 8;
 
-	flags_clobber(t);
 	mem_address(t, T1);
 	mem_segment(t);
 	if (size >= 16 && must_be_aligned(t)) {
+		flags_clobber(t);
 		x_test_imm(&t->a, 1, rm_reg(T1), (s32)size - 1);
 		refuse(t, CC_X_NE);
 	}
@@ -480,6 +480,21 @@ static const struct emitter table[] = {
 	VEX_BI_BOTH(INT2, FP2) VEX_BI_128(INT2) VEX_BI_256(INT2) VEX_RI_BOTH(INT2) VEX_XI_BOTH(FP2) VEX_XI_256(INT2)
 	VEX_GI_128(INT3) VEX_G_BOTH(INT) VEX_T_BOTH(TEST_INT) VEX_T_LIG(TEST_FP)
 };
+
+bool vector_float(const struct tr *t)
+{
+	void (*how)(struct tr *) = t->plan[t->i].emitter->emit;
+
+	return how == emit_float || how == emit_float_test;
+}
+
+bool vector_may_refuse(const struct tr *t)
+{
+	for (unsigned i = 0; i < t->insn.operand_count_visible; i++)
+		if (is_mem(t, i) && t->ops[i].size >= 128)
+			return must_be_aligned(t);
+	return false;
+}
 
 /* By mnemonic, made at the first use: the table is long. */
 static const struct emitter *by_mnemonic[ZYDIS_MNEMONIC_MAX_VALUE + 1];
