@@ -8,6 +8,7 @@
 #include "machine/core/bus.h"
 #include "machine/core/machine.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/oracle/oracle.h"
 
 static void *map_zeroes(u64 size)
@@ -180,6 +181,8 @@ bool bus_dma_write(struct machine *m, hpa_t a, const void *buf, u64 n)
 			code_written(m, frame, (unsigned)(a.v & PAGE_OFFSET_MASK), (unsigned)part);
 		if (m->bus.frame_flags[frame] & FRAME_ORACLE)
 			oracle_dma(m, frame);
+		if (m->bus.frame_flags[frame] & FRAME_MONITOR)
+			monitor_stored(m, frame, (unsigned)(a.v & PAGE_OFFSET_MASK), (unsigned)part);
 		from += part;
 		a.v += part;
 		n -= part;

@@ -16,7 +16,8 @@ struct cpu;
 /* Why a store to a frame must take the slow path, and what is known of it; one byte per RAM frame (bus.frame_flags). */
 #define FRAME_CODE   0x01 /* decoded instructions come from this frame */
 #define FRAME_ORACLE 0x02 /* the oracle wants to see the next store */
-#define FRAME_SLOW   (FRAME_CODE | FRAME_ORACLE)
+#define FRAME_MONITOR 0x04 /* MONITOR has armed a line of it */
+#define FRAME_SLOW   (FRAME_CODE | FRAME_ORACLE | FRAME_MONITOR)
 
 /* size: 1, 2, 4 or 8 bytes; offset from the region's base. */
 typedef u64 mmio_read_fn(void *dev, struct cpu *c, u64 offset, unsigned size);

@@ -40,6 +40,7 @@ enum activity { ACTIVE, HALTED, SHUTDOWN, WAIT_SIPI }; /* VMCS guest activity st
 #define PEND_TRAP  0x10 /* debug trap: c->pending_dbg holds the DR6 bits */
 #define PEND_VMX   0x20 /* interrupt or NMI window, preemption timer, … : vmx_boundary() decides */
 #define PEND_STOP  0x40 /* machine_stop, snapshot, debugger */
+#define PEND_WAKE  0x100 /* a store has ended MWAIT */
 #define PEND_LEAVE 0x80 /* the run loop's own: leave after the running block, whatever it chains to */
 
 /* How the run loop is re-entered by longjmp. */
@@ -111,6 +112,9 @@ struct cpu {
 	enum activity activity;
 	u64 pending_dbg;
 	bool nmi_blocked;
+	bool mwait;         /* HALTED is MWAIT's waiting, … */
+	bool mwait_intr;    /* … which masked interrupts end, too */
+	u64 monitor;        /* line that MONITOR has armed, by its offset in RAM; MONITOR_NONE */
 	struct fpu_state fpu;
 	struct vmx_state vmx;
 

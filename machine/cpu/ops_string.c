@@ -176,7 +176,7 @@ static u64 stos_chunk(struct cpu *c, const struct op *o, u64 count)
 		for (u64 i = 0; i < n; i++)
 			memcpy(p + i * o->size, &v, o->size);
 	if (n)
-		mmu_host_wrote(c, c->gpr[RDI], p, (unsigned)(n * o->size));
+		mmu_host_wrote(c, o, c->gpr[RDI], p, (unsigned)(n * o->size));
 	c->gpr[RDI] += n * o->size;
 	return n;
 }
@@ -214,7 +214,7 @@ static u64 movs_chunk(struct cpu *c, const struct op *o, u64 count)
 	n = min_u64(n, min_u64(from_avail, to_avail) / o->size);
 	copy_forward(to, from, n * o->size, o->size);
 	if (n)
-		mmu_host_wrote(c, c->gpr[RDI], to, (unsigned)(n * o->size));
+		mmu_host_wrote(c, o, c->gpr[RDI], to, (unsigned)(n * o->size));
 	c->gpr[RSI] += n * o->size;
 	c->gpr[RDI] += n * o->size;
 	return n;

@@ -11,6 +11,7 @@
 #include "machine/core/smp.h"
 #include "machine/cpu/block.h"
 #include "machine/cpu/flags.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/cpu/trace.h"
 #include "machine/dev/apic.h"
@@ -30,6 +31,7 @@ struct cpu *cpu_new(struct machine *m, unsigned id)
 	c->m = m;
 	c->id = id;
 	c->apic_mmio = ~0ull;
+	c->monitor = MONITOR_NONE;
 	c->insns = &m->stat[STAT_INSNS];
 	c->jump_tag = JUMP_GENERATION;
 	c->jumps = calloc(1u << JUMP_BITS, sizeof(*c->jumps));
@@ -300,6 +302,7 @@ static bool take_events(struct cpu *c)
 	bool nmi_open = !c->nmi_blocked && !c->inhibit; /* SDM 3C table 25-3: STI may hold back NMIs too; here it does */
 	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit && c->activity <= HALTED;
 
+	c->pending &= ~(u32)PEND_WAKE;
 	if (c->activity == WAIT_SIPI)
 		return take_sipi(c);
 	if (c->activity <= HALTED && vmx_apic_event(c))
@@ -316,6 +319,10 @@ static bool take_events(struct cpu *c)
 		return take_virtual_interrupt(c);
 	if ((c->pending & PEND_INTR) && intr_open)
 		return take_interrupt(c);
+	if (monitor_interrupted(c)) { /* SDM 2B "MWAIT": control goes on behind it, nothing is delivered */
+		c->activity = ACTIVE;
+		monitor_disarm(c);
+	}
 	return false;
 }
 

@@ -9,6 +9,7 @@
 #include "arch/x86.h"
 #include "machine/core/smp.h"
 #include "machine/cpu/block.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/debug/hooks.h"
 #include "machine/mmu/fast.h"
@@ -207,7 +208,7 @@ static void read_part(struct cpu *c, const struct part *p, u8 *to)
 		device_read(c, p, to);
 }
 
-/* A store to lin, in a page of RAM at host, concerns decoded code or the oracle. */
+/* A store to lin, in a page of RAM at host, concerns decoded code, the oracle or a monitored line. */
 static bool watched(const struct cpu *c, u64 lin, const u8 *host)
 {
 	const struct bus *b = &c->m->bus;
@@ -216,7 +217,7 @@ static bool watched(const struct cpu *c, u64 lin, const u8 *host)
 }
 
 /* n bytes of RAM at host, within a page, have been written. */
-static void tell_watchers(struct cpu *c, u64 lin, const u8 *host, unsigned n)
+static void tell_watchers(struct cpu *c, const struct op *o, u64 lin, const u8 *host, unsigned n)
 {
 	struct machine *m = c->m;
 	unsigned off = (unsigned)(lin & PAGE_OFFSET_MASK);
@@ -226,9 +227,11 @@ static void tell_watchers(struct cpu *c, u64 lin, const u8 *host, unsigned n)
 		code_written(m, frame, off, n);
 	if (unlikely((m->bus.frame_flags[frame] & FRAME_ORACLE) || oracle_gates(c, lin)))
 		oracle_store(c, lin, frame, off, n);
+	if (unlikely(m->bus.frame_flags[frame] & FRAME_MONITOR))
+		monitor_stored_by(c, o, frame, off, n);
 }
 
-static void write_part(struct cpu *c, const struct part *p, const u8 *from)
+static void write_part(struct cpu *c, const struct op *o, const struct part *p, const u8 *from)
 {
 	if (unlikely(!p->host)) {
 		if (vmx_on_apic_page(c, p->hpa.v))
@@ -238,7 +241,7 @@ static void write_part(struct cpu *c, const struct part *p, const u8 *from)
 		return;
 	}
 	memcpy(p->host, from, p->n);
-	tell_watchers(c, p->lin, p->host, p->n);
+	tell_watchers(c, o, p->lin, p->host, p->n);
 }
 
 static void load(struct cpu *c, const struct op *o, u64 lin, void *buf, unsigned n, enum mmu_access a,
@@ -261,9 +264,9 @@ static void store(struct cpu *c, const struct op *o, u64 lin, const void *buf, u
 	unsigned parts = split(c, o, lin, n, ACCESS_WRITE, mode, p);
 
 	check_apic_page(c, o, p, parts, true);
-	write_part(c, &p[0], buf);
+	write_part(c, o, &p[0], buf);
 	if (parts == 2)
-		write_part(c, &p[1], (const u8 *)buf + p[0].n);
+		write_part(c, o, &p[1], (const u8 *)buf + p[0].n);
 }
 
 static bool within_page(u64 lin, unsigned n)
@@ -448,9 +451,19 @@ u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsi
 	return e->host && !sys_breakpoints(c) ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
 }
 
-void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n)
+const u8 *mmu_touch(struct cpu *c, const struct op *o, u64 lin)
 {
-	tell_watchers(c, lin, p, n);
+	const struct tlb_entry *e;
+
+	begin_access(c, o, lin, 1, 1, ACCESS_READ);
+	mmu_probe(c, o, lin, 1, ACCESS_READ);
+	e = translate(c, o, lin, 1, ACCESS_READ, mode_now(c));
+	return e->host ? e->host + (lin & PAGE_OFFSET_MASK) : NULL;
+}
+
+void mmu_host_wrote(struct cpu *c, const struct op *o, u64 lin, const u8 *p, unsigned n)
+{
+	tell_watchers(c, o, lin, p, n);
 }
 
 hpa_t mmu_fetch(struct cpu *c, u64 lin)

@@ -195,7 +195,7 @@ static void set_entry(struct cpu *c, struct ept_walk *w, unsigned level, u64 fla
 	if (!missing)
 		return;
 	w->entry[level] |= missing;
-	phys_or(c->m, w->host[level], missing, 8);
+	phys_or(c, w->host[level], missing, 8);
 	cpu_charge(c, cost);
 }
 

@@ -72,7 +72,10 @@ void mmu_st_sys(struct cpu *c, const struct op *o, u64 lin, unsigned size, u64 v
  * must be the last op of its block.
  */
 u8 *mmu_host(struct cpu *c, const struct op *o, u64 lin, enum mmu_access a, unsigned *avail);
-void mmu_host_wrote(struct cpu *c, u64 lin, const u8 *p, unsigned n);
+void mmu_host_wrote(struct cpu *c, const struct op *o, u64 lin, const u8 *p, unsigned n);
+
+/* The faults, exits and flags of a byte load without the load. Host pointer, NULL where it is no RAM. For MONITOR. */
+const u8 *mmu_touch(struct cpu *c, const struct op *o, u64 lin);
 
 /* Instruction fetch: host-physical address of lin (raises #PF etc. with the I/D flag). */
 hpa_t mmu_fetch(struct cpu *c, u64 lin);

@@ -7,6 +7,7 @@
 
 #include "machine/core/machine.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/monitor.h"
 
 /* An entry of 4 or 8 bytes. Where there is no RAM, all ones are read, as from a hole of the bus. */
 static inline u64 phys_read(const u8 *p, unsigned size)
@@ -26,19 +27,23 @@ static inline u64 phys_read(const u8 *p, unsigned size)
 
 /*
  * Sets bits of a paging-structure entry. No store for the oracle, but one for code that was decoded from the same
- * bytes.
+ * bytes, and for MONITOR.
  */
-static inline void phys_or(struct machine *m, u8 *p, u64 set, unsigned size)
+static inline void phys_or(struct cpu *c, u8 *p, u64 set, unsigned size)
 {
-	u64 v, frame;
+	struct machine *m = c->m;
+	u64 v, frame, off;
 
 	if (unlikely(!p))
 		return;
 	v = phys_read(p, size) | set;
 	memcpy(p, &v, size);
 	frame = bus_frame(&m->bus, p);
+	off = (u64)(p - m->bus.ram) & PAGE_OFFSET_MASK;
 	if (unlikely(m->bus.frame_flags[frame] & FRAME_CODE))
-		code_written(m, frame, (unsigned)((u64)(p - m->bus.ram) & PAGE_OFFSET_MASK), size);
+		code_written(m, frame, (unsigned)off, size);
+	if (unlikely(m->bus.frame_flags[frame] & FRAME_MONITOR))
+		monitor_stored_by(c, NULL, frame, (unsigned)off, size);
 }
 
 #endif

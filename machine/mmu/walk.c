@@ -221,7 +221,7 @@ static void set_flags(struct walker *k, unsigned level, u64 flags)
 	if (k->c->vmx.ept && !k->c->vmx.ept_ad)
 		entry_address(k, k->gpa[level], true);
 	k->entry[level] |= missing;
-	phys_or(k->c->m, k->host[level], missing, k->fmt->entry);
+	phys_or(k->c, k->host[level], missing, k->fmt->entry);
 	stat_add(k->c->m, STAT_PT_AD_SETS, 1);
 	cpu_charge(k->c, COST_PT_AD_SET);
 }

@@ -5,6 +5,7 @@
  */
 #include "arch/x86.h"
 #include "arch/paging.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/debug/trace.h"
 #include "machine/dev/apic.h"
@@ -116,6 +117,7 @@ static void load_activity(struct cpu *c)
 	bool wakes = (info & INTR_INFO_VALID) && bits(info, 10, 8) != INTR_TYPE_OTHER;
 
 	c->activity = wakes ? ACTIVE : (enum activity)VMCS(c, GUEST_ACTIVITY);
+	c->mwait = false;
 	if (c->activity != ACTIVE)
 		c->halt_since = cpu_now(c);
 }
@@ -152,6 +154,7 @@ void vmx_load_guest_state(struct cpu *c)
 	load_interruptibility(c);
 	load_pending_debug(c);
 	load_activity(c);
+	monitor_disarm(c); /* 27.3.3 "Clearing Address-Range Monitoring" */
 }
 
 /* The time of an exit ends with the entry that follows it. */

@@ -6,6 +6,7 @@
 #include "arch/msrs.h"
 #include "arch/paging.h"
 #include "arch/x86.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/debug/trace.h"
 #include "machine/vmx/entry.h"
@@ -80,7 +81,7 @@ static void save_state(struct cpu *c, bool rf)
 	VMCS(c, GUEST_RIP) = c->rip;
 	VMCS(c, GUEST_RSP) = c->gpr[RSP];
 	VMCS(c, GUEST_RFLAGS) = rf ? rflags | EFLAGS_RF : rflags;
-	VMCS(c, GUEST_ACTIVITY) = c->activity;
+	VMCS(c, GUEST_ACTIVITY) = monitor_waits(c) ? ACTIVE : c->activity; /* 25.4.2: MWAIT's waiting is no activity state */
 	VMCS(c, GUEST_INTERRUPTIBILITY) = interruptibility(c);
 	VMCS(c, GUEST_PENDING_DEBUG) = pending_debug(c);
 	if (c->vmx.ept)
@@ -205,6 +206,7 @@ static void load_host_state(struct cpu *c)
 	bool own_tlb = c->vmx.vpid != 0;
 
 	c->vmx.nonroot = false;
+	monitor_disarm(c); /* 28.5.6 "Clearing Address-Range Monitoring" */
 	vmx_leave_ept(c);
 	c->vmx.vpid = 0;
 	vmx_apic_leave(c);

@@ -272,6 +272,12 @@ static bool pause_loop_exits(struct cpu *c, u64 now)
 	return now - v->pause_first > VMCS(c, PLE_WINDOW);
 }
 
+/* SDM 3C 26.3 "MWAIT" */
+bool vmx_keeps_awake(const struct cpu *c)
+{
+	return vmx_nonroot(c) && !(c->eflags & EFLAGS_IF) && (vmx_proc(c, PROC_INTR_WINDOW_EXITING) || vmx_virtual_interrupt(c));
+}
+
 /* SDM 3C 26.1.3 "PAUSE": "PAUSE-loop exiting" counts at CPL 0 and without "PAUSE exiting" only. */
 void vmx_intercept_pause(struct cpu *c, const struct op *o)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
+#include "machine/cpu/sys/monitor.h"
 #include "machine/oracle/oracle.h"
 #include "machine/vmx/caps.h"
 #include "machine/vmx/vmcs.h"
@@ -133,6 +134,8 @@ static void before_store(struct cpu *c, const u8 *p, unsigned n)
 		code_written(c->m, frame, (unsigned)((u64)(p - c->m->bus.ram) & PAGE_OFFSET_MASK), n);
 	if (flags & FRAME_ORACLE)
 		oracle_dma(c->m, frame);
+	if (flags & FRAME_MONITOR)
+		monitor_stored(c->m, frame, (unsigned)((u64)(p - c->m->bus.ram) & PAGE_OFFSET_MASK), n);
 }
 
 void vmx_phys_write(struct cpu *c, u64 addr, unsigned size, u64 value)

@@ -36,6 +36,8 @@ void vmx_intercept_io(struct cpu *c, const struct op *o, u16 port, unsigned size
 		      bool imm, u64 lin);
 void vmx_intercept_msr(struct cpu *c, const struct op *o, u32 msr, bool write);
 void vmx_intercept_invlpg(struct cpu *c, const struct op *o, u64 lin);
+/* MWAIT that masked interrupts would end does not wait. */
+bool vmx_keeps_awake(const struct cpu *c);
 void vmx_intercept_pause(struct cpu *c, const struct op *o);
 /* XSAVES or XRSTORS (reason: EXIT_*) of the state components in EDX:EAX = mask. */
 void vmx_intercept_xsaves(struct cpu *c, const struct op *o, unsigned reason, u64 mask);

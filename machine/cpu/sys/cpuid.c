@@ -2,6 +2,7 @@
 /* CPUID, and which instructions exist by it. SDM 2A "CPUID". */
 #include "arch/cpuid.h"
 #include "arch/msrs.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
 #include "machine/fpu/xsave.h"
@@ -94,6 +95,16 @@ static void leaf_descriptors(u32 out[4])
 	out[EAX] = 0x76036301;
 	out[EBX] = 0x00f0b5ff;
 	out[EDX] = 0x00c30000;
+}
+
+/* Lines of 64 bytes; extensions, with masked interrupts as events that end MWAIT; one C1 state. */
+static void leaf_monitor(const struct cpu *c, u32 out[4])
+{
+	if (!cpuid_has(c, FEAT_MONITOR))
+		return;
+	out[EAX] = out[EBX] = MONITOR_LINE;
+	out[ECX] = 3;
+	out[EDX] = 1u << 4;
 }
 
 /* Deterministic cache parameters: L1D, L1I, L2, L3. ways, sets, threads that share it. */
@@ -211,6 +222,9 @@ void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4])
 		break;
 	case 4:
 		leaf_cache(c, subleaf, out);
+		break;
+	case 5:
+		leaf_monitor(c, out);
 		break;
 	case 7:
 		out[EAX] = subleaf == 0 ? 2 : 0; /* highest subleaf */

@@ -4,6 +4,7 @@
  * "MOV".
  */
 #include "arch/paging.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/vmx.h"
@@ -71,6 +72,7 @@ static void write_cr0(struct cpu *c, const struct op *o, u64 v)
 	if ((changed & CR0_PG) && (c->efer & EFER_LME))
 		c->efer ^= EFER_LMA;
 	c->cr0 = v;
+	monitor_disarm(c);
 	if (changed & CR0_PG)
 		mmu_flush_all(c);
 	cpu_update_code_mode(c);
@@ -87,6 +89,7 @@ static void write_cr3(struct cpu *c, const struct op *o, u64 v)
 	if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !in_long_mode(c))
 		load_pdptes(c, o, v);
 	c->cr3 = v & ~CR3_KEEP_TLB;
+	monitor_disarm(c);
 	mmu_cr3_written(c, keep);
 }
 
@@ -113,6 +116,7 @@ static void write_cr4(struct cpu *c, const struct op *o, u64 v)
 	    (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)))
 		load_pdptes(c, o, c->cr3);
 	c->cr4 = v;
+	monitor_disarm(c);
 	if (changed & CR4_FLUSHING)
 		mmu_flush_all(c);
 	mmu_update_mode(c);

@@ -3,6 +3,7 @@
  * Events through the IDT. SDM 3A "Interrupt and Exception Handling" (chapter 6), SDM 2A "INT n". Whatever can fault
  * comes before the first change of state; a fault inside unwinds to the run loop and comes back here as a nested event.
  */
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/debug/trace.h"
 #include "machine/vmx/vmx.h"
@@ -403,6 +404,7 @@ void cpu_deliver(struct cpu *c, const struct event *e)
 {
 	struct event ev = *e;
 
+	monitor_disarm(c);
 	if (!(c->cr0 & CR0_PE))
 		ev.has_error = false;
 	if (c->is_delivering) {

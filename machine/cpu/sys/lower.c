@@ -52,6 +52,8 @@ static const struct row rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_WBINVD] = { op_wbinvd, END, 0, 0 },
 	[ZYDIS_MNEMONIC_INVD] = { op_invd, END, 0, 0 },
 	[ZYDIS_MNEMONIC_HLT] = { op_hlt, END, 0, 0 },
+	[ZYDIS_MNEMONIC_MONITOR] = { op_monitor, END, 0, 0 },
+	[ZYDIS_MNEMONIC_MWAIT] = { op_mwait, END, 0, 0 },
 	[ZYDIS_MNEMONIC_PAUSE] = { op_pause, NEXT, 0, 0 },
 	[ZYDIS_MNEMONIC_CPUID] = { op_cpuid, END, 0, 0 },
 	[ZYDIS_MNEMONIC_RDTSC] = { op_rdtsc, END, 0, 0 },
@@ -182,6 +184,22 @@ static void lower_string(struct lower *l)
 			l->op->seg = (u8)ZydisRegisterGetId(l->ops[i].mem.segment);
 }
 
+/* Its address is in RAX, DS unless a prefix says another segment; to the decoder that is no operand, nor the prefix one. */
+static void lower_monitor(struct lower *l)
+{
+	for (unsigned i = 0; i < l->insn->raw.prefix_count; i++)
+		switch (l->insn->raw.prefixes[i].value) {
+		case 0x26: l->op->seg = ES; break;
+		case 0x2e: l->op->seg = CS; break;
+		case 0x36: l->op->seg = SS; break;
+		case 0x3e: l->op->seg = DS; break;
+		case 0x64: l->op->seg = FS; break;
+		case 0x65: l->op->seg = GS; break;
+		}
+	if (l->code_size == 64 && l->op->seg != FS && l->op->seg != GS)
+		l->op->seg = DS;
+}
+
 /* What the core's general rules for operands do not give. */
 static void lower_operands(struct lower *l)
 {
@@ -203,6 +221,9 @@ static void lower_operands(struct lower *l)
 	case ZYDIS_MNEMONIC_SYSRET:
 	case ZYDIS_MNEMONIC_SYSEXIT:
 		o->size = l->insn->attributes & ZYDIS_ATTRIB_HAS_REX && l->insn->raw.rex.W ? 8 : 4;
+		break;
+	case ZYDIS_MNEMONIC_MONITOR:
+		lower_monitor(l);
 		break;
 	case ZYDIS_MNEMONIC_INSB:
 	case ZYDIS_MNEMONIC_INSW:

@@ -43,6 +43,7 @@ const struct op *op_hlt(struct cpu *c, const struct op *o)
 	need_cpl0(c, o);
 	vmx_intercept(c, o, EXIT_HLT, 0);
 	c->activity = HALTED;
+	c->mwait = false;
 	c->halt_since = cpu_now(c);
 	return misc_done(c, o);
 }

@@ -7,6 +7,7 @@
 #include "arch/vmx.h"
 #include "machine/core/snapshot.h"
 #include "machine/cpu/sys/msr.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
 #include "machine/vmx/vmx.h"
@@ -65,6 +66,8 @@ static void reset_registers(struct cpu *c)
 	c->pending_dbg = 0;
 	c->nmi_blocked = false;
 	c->is_delivering = false;
+	c->mwait = c->mwait_intr = false;
+	monitor_disarm(c);
 	memset(c->pdpte, 0, sizeof(c->pdpte));
 }
 
@@ -220,6 +223,7 @@ void cpu_snap(struct cpu *c, struct snap *s)
 	snap_system_registers(c, s);
 	snap_msrs(c, s);
 	snap_run_state(c, s);
+	monitor_snap(c, s);
 	fpu_snap(c, s);
 	vmx_snap(c, s);
 	mmu_snap(c, s);

@@ -20,13 +20,15 @@
 extern const u8 ap_code[], ap_code_end[];
 void ap_main(u32 id);
 
-enum job { IDLE, ADD, LOAD, CALL, CALL_OFTEN, CLOCK, HALT, SPIN };
+enum job { IDLE, ADD, LOAD, CALL, CALL_OFTEN, CLOCK, HALT, SPIN, WAIT, PASS };
 
 static volatile u32 job, serial, done, online, started[CPUS], counted[CPUS], nmis[CPUS];
 static volatile u32 atomic_sum, lock, plain_sum, spins[CPUS];
 static volatile u64 loaded[CPUS], newest[CPUS], last_tsc;
 static volatile u32 order[CPUS]; /* how often newer code was followed by older */
 static volatile u32 backwards;
+static volatile u32 signal[16] __attribute__((aligned(64))), other_line[16] __attribute__((aligned(64)));
+static volatile u32 wakes[CPUS], rounds;
 static struct { u16 limit; u64 base; } __attribute__((packed)) idtr;
 static u8 frames[2][4096] __attribute__((aligned(4096)));
 static u64 window_pd[512] __attribute__((aligned(4096))), window_pt[512] __attribute__((aligned(4096)));
@@ -126,6 +128,27 @@ static void clock_check(void)
 	}
 }
 
+/* Waits as an operating system's idle loop does: no store may get lost between the look and MWAIT. */
+static void wait_for(volatile u32 *p, u32 value, u32 id)
+{
+	while (*p != value) {
+		__asm__ volatile("monitor" : : "a"(p), "c"(0), "d"(0) : "memory");
+		if (*p == value)
+			break;
+		__asm__ volatile("mwait" : : "a"(0), "c"(0) : "memory");
+		wakes[id]++;
+	}
+}
+
+/* A token goes round all processors. */
+static void pass_on(u32 id)
+{
+	for (u32 i = 0; i < rounds; i++) {
+		wait_for(signal, i * (online + 1) + id, id);
+		signal[0]++;
+	}
+}
+
 static void work(u32 id)
 {
 	switch ((enum job)job) {
@@ -144,6 +167,8 @@ static void work(u32 id)
 		break;
 	case CLOCK: clock_check(); break;
 	case HALT: __asm__ volatile("sti; hlt; cli" : : : "memory"); break;
+	case WAIT: wait_for(signal, 7, id); break;
+	case PASS: pass_on(id); break;
 	case SPIN:
 		for (;;)
 			spins[id]++;
@@ -350,6 +375,43 @@ static void hot_code_of_others(void)
 	check_eq(bad, 0, "… each change was seen by all, in order");
 }
 
+static void monitored(void)
+{
+	u32 r[4], sum = 0;
+
+	cpuid(1, 0, r);
+	if (!(r[2] & 8)) {
+		put("skip MONITOR: not enumerated\n");
+		return;
+	}
+	signal[0] = 0;
+	post(WAIT);
+	delay(100000);
+	check_eq(done, 0, "all wait for a store");
+	for (u32 i = 0; i < 16; i++)
+		other_line[i] = 7;
+	delay(100000);
+	check(done == 0 && wakes[1] == 0 && wakes[online] == 0, "stores elsewhere wake nobody");
+	signal[15] = 1;
+	delay(100000);
+	tcg_differs();
+	check(done == 0 && wakes[1] == 1 && wakes[online] == 1, "a store to the line wakes all; they look and wait again");
+	signal[0] = 7;
+	check(until(&done, online), "the store that they wait for wakes all");
+	for (u32 i = 1; i <= online; i++)
+		wakes[i] = 0;
+	rounds = 200;
+	signal[0] = 0;
+	post(PASS);
+	pass_on(0);
+	check(until(&done, online), "a token goes round");
+	check_eq(signal[0], rounds * (online + 1), "… so often");
+	for (u32 i = 0; i <= online; i++)
+		sum += wakes[i];
+	tcg_differs();
+	check(sum <= rounds * (online + 1) * (online + 1), "nobody wakes more often than it is stored to: %u", sum);
+}
+
 static void one_time(void)
 {
 	post(CLOCK);
@@ -372,6 +434,7 @@ void guest_main(void)
 	stop_and_start();
 	interrupts();
 	halted();
+	monitored();
 	stale_translations();
 	locked_instructions();
 	code_of_others();

@@ -6,6 +6,7 @@
 
 #include "arch/msrs.h"
 #include "machine/core/smp.h"
+#include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/sys.h"
 #include "harness.h"
 
@@ -66,6 +67,21 @@ void code_written(struct machine *m, u64 frame, unsigned off, unsigned n)
 	(void)frame;
 	assert_true(off + n <= PAGE_SIZE);
 	env.code_stores++;
+}
+
+void monitor_stored(struct machine *m, u64 frame, unsigned off, unsigned n)
+{
+	(void)m;
+	assert_true(off + n <= PAGE_SIZE);
+	env.monitored_stores++;
+	env.monitored = (frame << PAGE_SHIFT) + off;
+	env.monitored_bytes = n;
+}
+
+void monitor_stored_by(struct cpu *c, const struct op *o, u64 frame, unsigned off, unsigned n)
+{
+	(void)o;
+	monitor_stored(c->m, frame, off, n);
 }
 
 bool code_hits_running(struct cpu *c, const struct op *o, u64 frame, unsigned off, unsigned n)
@@ -260,7 +276,7 @@ void env_reset(void)
 	env.log_room = 64;
 	env.log_entry = 0;
 	env.cap = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_WALK_5 | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD;
-	env.code_stores = env.code_changes = 0;
+	env.code_stores = env.code_changes = env.monitored_stores = 0;
 	env.hits_running = false;
 	env.device_stores = 0;
 	mmu_clear(c);

@@ -51,6 +51,8 @@ struct env {
 	u64 cap;              /* IA32_VMX_EPT_VPID_CAP */
 	unsigned code_stores, code_changes;
 	bool hits_running;
+	u64 monitored; /* the last store to a frame with FRAME_MONITOR: offset in RAM */
+	unsigned monitored_bytes, monitored_stores;
 	struct { u64 offset, value; unsigned size; } device[8]; /* stores to the test device */
 	unsigned device_stores;
 };

@@ -97,7 +97,7 @@ static void host_pointers(void **state)
 	env.m.bus.frame_flags[DATA >> PAGE_SHIFT] = FRAME_CODE;
 	assert_non_null(mmu_host(&env.c, NULL, LIN, ACCESS_WRITE, &avail));
 	assert_int_equal(env.code_stores, 0);
-	mmu_host_wrote(&env.c, LIN, env.m.bus.ram + DATA, 64);
+	mmu_host_wrote(&env.c, NULL, LIN, env.m.bus.ram + DATA, 64);
 	assert_int_equal(env.code_stores, 1);
 	phys_set(PT + 8, DEVICE | RW);
 	assert_null(mmu_host(&env.c, NULL, NEXT, ACCESS_READ, &avail));
@@ -340,6 +340,59 @@ static void dma(void **state)
 	assert_false(phys_get(PT) & PTE_D);
 }
 
+static void expect_monitored(unsigned stores, u64 at, unsigned n)
+{
+	assert_int_equal(env.monitored_stores, stores);
+	assert_int_equal(env.monitored, at);
+	assert_int_equal(env.monitored_bytes, n);
+}
+
+/* Every way to store to a frame in which MONITOR has armed a line is told, also where fast write tags were before. */
+static void monitored_frames(void **state)
+{
+	u8 buf[32] = { 0 };
+
+	(void)state;
+	start();
+	st64(&env.c, NULL, LIN, 1);
+	env.m.bus.frame_flags[DATA >> PAGE_SHIFT] = FRAME_MONITOR;
+	mmu_frame_slow(&env.m, DATA >> PAGE_SHIFT);
+	st64(&env.c, NULL, LIN + 8, 2);
+	expect_monitored(1, DATA + 8, 8);
+	st8(&env.c, NULL, LIN + 1, 3);
+	expect_monitored(2, DATA + 1, 1);
+	st32(&env.c, NULL, LIN + 4, ld32_rmw(&env.c, NULL, LIN + 4) + 1);
+	expect_monitored(3, DATA + 4, 4);
+	st_buf(&env.c, NULL, LIN + 64, buf, sizeof(buf));
+	expect_monitored(4, DATA + 64, 32);
+	mmu_st_sys(&env.c, NULL, LIN + 0x80, 8, 1);
+	expect_monitored(5, DATA + 0x80, 8);
+	mmu_host_wrote(&env.c, NULL, LIN + 0x100, env.m.bus.ram + DATA + 0x100, 0x200);
+	expect_monitored(6, DATA + 0x100, 0x200);
+	bus_dma_write(&env.m, (hpa_t){ DATA - 4 }, buf, 8);
+	expect_monitored(7, DATA, 4);
+	st64(&env.c, NULL, NEXT - 4, 0);
+	expect_monitored(8, DATA + 0xffc, 4);
+	env.m.bus.frame_flags[PT >> PAGE_SHIFT] = FRAME_MONITOR; /* the walk's flags are stores, too */
+	phys_set(PT + 16, SECOND | RW);
+	ld8(&env.c, NULL, NEXT + PAGE_SIZE);
+	expect_monitored(9, PT + 16, 8);
+	ld64(&env.c, NULL, LIN);
+	assert_int_equal(env.monitored_stores, 9);
+}
+
+static void touches(void **state)
+{
+	(void)state;
+	start();
+	assert_ptr_equal(mmu_touch(&env.c, NULL, LIN + 0x123), env.m.bus.ram + DATA + 0x123);
+	assert_true(phys_get(PT) & PTE_A);
+	assert_false(phys_get(PT) & PTE_D);
+	phys_set(PT + 8, DEVICE | RW);
+	assert_null(mmu_touch(&env.c, NULL, NEXT));
+	assert_int_equal(env.m.stat[STAT_MMIO_READS], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +411,8 @@ int main(void)
 		cmocka_unit_test(no_paging),
 		cmocka_unit_test(peeks),
 		cmocka_unit_test(dma),
+		cmocka_unit_test(monitored_frames),
+		cmocka_unit_test(touches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,10 +97,10 @@ static void string_stores(void **state)
 	start();
 	p = mmu_host(&env.c, NULL, page(3), ACCESS_WRITE, &avail);
 	expect(0);
-	mmu_host_wrote(&env.c, page(3), p, avail);
+	mmu_host_wrote(&env.c, NULL, page(3), p, avail);
 	p = mmu_host(&env.c, NULL, ALIAS + PT, ACCESS_WRITE, &avail);
 	memset(p, 0, avail);
-	mmu_host_wrote(&env.c, ALIAS + PT, p, avail);
+	mmu_host_wrote(&env.c, NULL, ALIAS + PT, p, avail);
 	write_at(ALIAS + DATA); /* no longer mapped */
 	expect(0x8);
 }
