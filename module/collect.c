@@ -121,12 +121,12 @@ static void reset(struct round *r, struct xa_state *xas, unsigned long e)
 		ooh_page_set(t, xas, e & ~E_SEEN);
 		return;
 	}
-	if (!(e & E_FRAME) && !xas_get_mark(xas, PG_CHECK) && !in_swap) {
+	if (!(e & E_FRAME) && !ooh_page_marked(xas, PG_CHECK) && !in_swap) {
 		ooh_page_erase(t, xas);
 		return;
 	}
 	ooh_page_mark_clean(t, xas);
-	ooh_page_set(t, xas, (e & ~E_REPORT) | (in_swap ? E_LEAVING : 0));
+	ooh_page_flags(t, xas, (e & ~E_REPORT) | (in_swap ? E_LEAVING : 0));
 	if (e & E_FRAME) {
 		t->batch_vpn[r->batch] = xas->xa_index | (e & E_TAGGED ? 0 : BATCH_TAG);
 		t->batch_pfn[r->batch++] = e_pfn(e);

@@ -530,12 +530,25 @@ static enum ooh_refs refs_of(struct refs *last, unsigned long pfn)
 	return last->refs;
 }
 
+/* The usual page: small, each reference a mapping, and nothing else was ever found. */
+static bool is_plain(struct xa_state *xas, unsigned long e)
+{
+	struct page *page = pfn_to_page(e_pfn(e));
+	int before, maps;
+
+	if (!(e & E_FRAME) || (e & E_HELD) || ooh_page_marked(xas, PG_WATCH) || PageCompound(page))
+		return false;
+	before = page_ref_count(page);
+	maps = page_mapcount(page);
+	return max(before, page_ref_count(page)) <= maps;
+}
+
 /* Returns whether references were found that were not there at the end of the round before. */
 static bool check_refs(struct ooh_tracker *t, struct xa_state *xas, unsigned long e, struct refs *last, bool end)
 {
 	enum ooh_refs refs = e & E_FRAME ? refs_of(last, e_pfn(e)) : OOH_REFS_KNOWN;
 
-	if (refs == OOH_REFS_KNOWN)
+	if (refs == OOH_REFS_KNOWN && ooh_page_marked(xas, PG_WATCH))
 		xas_clear_mark(xas, PG_WATCH);
 	if (refs == OOH_REFS_MORE)
 		xas_set_mark(xas, PG_WATCH);
@@ -573,7 +586,9 @@ bool ooh_check_pins(struct ooh_tracker *t, unsigned long lo, unsigned long hi, b
 
 	xas_lock(&xas);
 	xas_for_each(&xas, old, hi - 1) {
-		if (again)
+		if (likely(is_plain(&xas, xa_to_value(old))))
+			;
+		else if (again)
 			recheck_refs(t, &xas, xa_to_value(old), &last);
 		else
 			new |= check_refs(t, &xas, xa_to_value(old), &last, true);

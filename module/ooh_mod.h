@@ -173,9 +173,45 @@ void ooh_pages_mark(struct ooh_tracker *t, unsigned long lo, unsigned long hi, u
 unsigned long ooh_inval_seq(struct ooh_tracker *t, bool *active);
 void ooh_inval_apply(struct ooh_tracker *t);
 void ooh_page_set(struct ooh_tracker *t, struct xa_state *xas, unsigned long e);
-void ooh_page_mark_dirty(struct ooh_tracker *t, struct xa_state *xas);
-void ooh_page_mark_clean(struct ooh_tracker *t, struct xa_state *xas);
 void ooh_page_erase(struct ooh_tracker *t, struct xa_state *xas);
+
+/*
+ * What a round does to each dirty page, without calls: each of these costs as much as the work itself. xas has been
+ * loaded, and an entry is there.
+ */
+
+/* As xas_get_mark(). */
+static inline bool ooh_page_marked(const struct xa_state *xas, xa_mark_t mark)
+{
+	if (unlikely(!xas_is_node(xas)))
+		return xas_get_mark(xas, mark);
+	return test_bit(xas->xa_offset, xas->xa_node->marks[(__force unsigned int)mark]);
+}
+
+/* Replaces the value by one with the same E_TAGGED. */
+static inline void ooh_page_flags(struct ooh_tracker *t, struct xa_state *xas, unsigned long e)
+{
+	if (likely(xas_is_node(xas)))
+		rcu_assign_pointer(xas->xa_node->slots[xas->xa_offset], xa_mk_value(e));
+	else
+		ooh_page_set(t, xas, e);
+}
+
+static inline void ooh_page_mark_dirty(struct ooh_tracker *t, struct xa_state *xas)
+{
+	if (ooh_page_marked(xas, PG_DIRTY))
+		return;
+	xas_set_mark(xas, PG_DIRTY);
+	t->dirty++;
+}
+
+static inline void ooh_page_mark_clean(struct ooh_tracker *t, struct xa_state *xas)
+{
+	if (!ooh_page_marked(xas, PG_DIRTY))
+		return;
+	xas_clear_mark(xas, PG_DIRTY);
+	t->dirty--;
+}
 
 /* ---- ranges.c ---- */
 bool ooh_in_ranges(struct ooh_tracker *t, unsigned long vpn);

@@ -12,22 +12,6 @@
 
 /* ---- under P ---- */
 
-void ooh_page_mark_dirty(struct ooh_tracker *t, struct xa_state *xas)
-{
-	if (xas_get_mark(xas, PG_DIRTY))
-		return;
-	xas_set_mark(xas, PG_DIRTY);
-	t->dirty++;
-}
-
-void ooh_page_mark_clean(struct ooh_tracker *t, struct xa_state *xas)
-{
-	if (!xas_get_mark(xas, PG_DIRTY))
-		return;
-	xas_clear_mark(xas, PG_DIRTY);
-	t->dirty--;
-}
-
 /*
  * Replaces the value, keeping the marks, and counts tagged frames. xas has just been loaded. Where there was a value,
  * the new one is put into the same slot; xas_store() would look for things that cannot be. May leave xas in error: no
@@ -100,7 +84,7 @@ static void frame_or(struct ooh_tracker *t, struct xa_state *xas, void *old, uns
 	if (!(e & E_FRAME) || e_pfn(e) != pfn)
 		return;
 	if ((e & flags) != flags)
-		ooh_page_set(t, xas, e | flags);
+		ooh_page_flags(t, xas, e | flags);
 	ooh_page_mark_dirty(t, xas);
 }
 
