@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "arch/x86.h"
+#include "machine/cpu/sys/sys.h"
 #include "machine/debug/state.h"
 
 /* How a register is reached. */
-enum access { MEMBER, RIP, FLAGS, SELECTOR, ST, FPU, XMM, MXCSR };
+enum access { MEMBER, RIP, FLAGS, SELECTOR, ST, FPU, XMM, MXCSR, YMM_HIGH, PKRU };
 
 struct reg {
 	const char *name, *type, *feature; /* feature: at its first register */
@@ -24,6 +25,8 @@ struct reg {
 #define CORE "org.gnu.gdb.i386.core"
 #define SSE "org.gnu.gdb.i386.sse"
 #define SEGMENTS "org.gnu.gdb.i386.segments"
+#define AVX "org.gnu.gdb.i386.avx" /* the upper halves; GDB makes the YMM registers of these and SSE's */
+#define PKEYS "org.gnu.gdb.i386.pkeys"
 #define SYSTEM "ooh.system"
 #define AT(member) MEMBER, offsetof(struct cpu, member)
 #define GPR(name, n) { name, "int64", NULL, 64, MEMBER, offsetof(struct cpu, gpr) + 8 * (n), true }
@@ -31,6 +34,7 @@ struct reg {
 #define FP(n) { "st" #n, "i387_ext", NULL, 80, ST, n, true }
 #define FCTL(name, n) { name, "int", NULL, 32, FPU, n, true }
 #define X(n) { "xmm" #n, "vec128", NULL, 128, XMM, n, true }
+#define Y(n) { "ymm" #n "h", "uint128", NULL, 128, YMM_HIGH, n, true }
 #define SYS(name, member) { name, "uint64", NULL, 64, AT(member), false }
 #define SYS32(name, type, bits, member) { name, type, NULL, bits, AT(member), false }
 
@@ -48,6 +52,8 @@ static const struct reg regs[] = {
 	X(11), X(12), X(13), X(14), X(15), { "mxcsr", "i386_mxcsr", NULL, 32, MXCSR, 0, true },
 	{ "fs_base", "int64", SEGMENTS, 64, AT(seg[FS].base), true },
 	{ "gs_base", "int64", NULL, 64, AT(seg[GS].base), true },
+	{ "ymm0h", "uint128", AVX, 128, YMM_HIGH, 0, true }, Y(1), Y(2), Y(3), Y(4), Y(5), Y(6), Y(7), Y(8), Y(9), Y(10),
+	Y(11), Y(12), Y(13), Y(14), Y(15), { "pkru", "uint32", PKEYS, 32, PKRU, 0, true },
 	{ "cr0", "uint64", SYSTEM, 64, AT(cr0), false }, { "cr2", "uint64", NULL, 64, AT(cr2), true },
 	SYS("cr3", cr3), SYS("cr4", cr4), SYS("efer", efer),
 	{ "k_gs_base", "uint64", NULL, 64, AT(kernel_gs_base), true },
@@ -129,6 +135,7 @@ static u64 small_get(struct cpu *c, const struct reg *r)
 	case FLAGS: return cpu_rflags(c);
 	case SELECTOR: return c->seg[r->arg].sel;
 	case FPU: return fpu_get(&c->fpu, r->arg);
+	case PKRU: return c->pkru;
 	default: return c->fpu.mxcsr;
 	}
 }
@@ -146,6 +153,8 @@ unsigned register_read(struct cpu *c, unsigned n, u8 *out)
 		memcpy(out, (const u8 *)c + r->arg, size);
 	} else if (r->access == XMM) {
 		memcpy(out, c->fpu.ymm[r->arg].lo.b, size);
+	} else if (r->access == YMM_HIGH) {
+		memcpy(out, c->fpu.ymm[r->arg].hi.b, size);
 	} else if (r->access == ST) {
 		memcpy(out, &stack_reg(c, r->arg)->mant, 8);
 		memcpy(out + 8, &stack_reg(c, r->arg)->se, 2);
@@ -162,6 +171,7 @@ static void small_put(struct cpu *c, const struct reg *r, u64 v)
 	case RIP: c->rip = v; break;
 	case FLAGS: cpu_set_rflags(c, (cpu_rflags(c) & ~0xffffffffull) | v | EFLAGS_ONE); break;
 	case FPU: fpu_put(&c->fpu, r->arg, v); break;
+	case PKRU: sys_load_pkru(c, (u32)v); break;
 	default: c->fpu.mxcsr = (u32)v & 0xffff; break;
 	}
 }
@@ -179,6 +189,8 @@ unsigned register_write(struct cpu *c, unsigned n, const u8 *in)
 		memcpy((u8 *)c + r->arg, in, size);
 	} else if (r->access == XMM) {
 		memcpy(c->fpu.ymm[r->arg].lo.b, in, size);
+	} else if (r->access == YMM_HIGH) {
+		memcpy(c->fpu.ymm[r->arg].hi.b, in, size);
 	} else if (r->access == ST) {
 		memcpy(&stack_reg(c, r->arg)->mant, in, 8);
 		memcpy(&stack_reg(c, r->arg)->se, in + 8, 2);

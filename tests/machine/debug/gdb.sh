@@ -26,6 +26,11 @@ delete
 break root_step
 continue
 printf "stop-3 rdi=%d\n", \$rdi
+printf "stop-3 ymm3=%d %d pkru=%x\n", \$ymm3.v4_int64[0], \$ymm3.v4_int64[3], \$pkru
+set \$ymm3.v4_int64[3] = 77
+set \$pkru = 0x300000
+continue
+printf "stop-4 vector=%d %d rights=%x\n", ((long *)&vector)[2], ((long *)&vector)[3], *(int *)&key_rights
 stepi
 stepi
 x/2i \$rip
@@ -38,7 +43,7 @@ wait "$pid"
 status=$?
 failed=0
 for want in 'stop-1 rdi=1 cr0=1' 'non-root' 'watchpoint 2' 'stop-2 count=1' \
-	'stop-3 rdi=3' 'PML4E' 'exited with code 01'; do
+	'stop-3 rdi=3' 'stop-3 ymm3=1 4 pkru=c00' 'stop-4 vector=3 77 rights=300000' 'PML4E' 'exited with code 01'; do
 	grep -q -- "$want" "$tmp/out" || { echo "FAIL: no '$want'"; failed=1; }
 done
 [ "$status" -eq 1 ] || { echo "FAIL: machine's status $status"; failed=1; }

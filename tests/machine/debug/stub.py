@@ -109,6 +109,25 @@ def steps_and_writes():
     assert machine.end()[0] == 1
 
 
+def vectors_and_keys():
+    """The upper halves of YMM registers and PKRU, as the program loads them and as the debugger leaves them."""
+    machine = Machine(program, image, '--gdb-wait')
+    gdb = Remote(machine.path)
+    assert gdb.ask(f"Z0,{sym['root_step']:x},1") == 'OK'
+    assert gdb.ask('c').startswith('T05')
+    regs = gdb.regs()
+    assert regs['xmm3'] == 2 << 64 | 1 and regs['ymm3h'] == 4 << 64 | 3 and regs['pkru'] == 3 << 10, regs
+    names = [name for name, _ in gdb.registers]
+    upper, rights = 0x1122334455667788 << 64 | 0x99aabbccddeeff00, 1 << 22
+    assert gdb.ask(f"P{names.index('ymm3h'):x}={upper.to_bytes(16, 'little').hex()}") == 'OK'
+    assert gdb.ask(f"P{names.index('pkru'):x}={rights.to_bytes(4, 'little').hex()}") == 'OK'
+    assert gdb.ask('c').startswith('T05')
+    assert gdb.read(sym['vector'], 32) == upper << 128 | 2 << 64 | 1
+    assert gdb.read(sym['key_rights'], 4) == rights
+    assert gdb.ask('D') == 'OK'
+    assert machine.end()[0] == 1
+
+
 def monitors():
     machine = Machine(program, image, '--gdb-wait', '--dump-on-exit')
     gdb = Remote(machine.path)
@@ -219,6 +238,7 @@ breakpoints(expected)
 modes()
 watchpoints()
 steps_and_writes()
+vectors_and_keys()
 monitors()
 guest_from_root()
 interrupt()

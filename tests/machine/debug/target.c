@@ -8,6 +8,8 @@
 #define ROUNDS 20
 
 volatile uint64_t root_count, guest_count, never_written;
+uint64_t vector[4] = { 1, 2, 3, 4 }; /* what YMM3 is loaded with, and later held */
+uint32_t key_rights;                 /* what PKRU held */
 void root_step(uint64_t n);
 void guest_step(uint64_t n);
 
@@ -32,15 +34,33 @@ static void guest_main(void)
 	}
 }
 
+/* YMM3 and PKRU have values to look at. Key 5 is in no page's entry. */
+static void load_registers(void)
+{
+	write_cr4(read_cr4() | CR4_OSXSAVE | CR4_PKE);
+	asm volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
+	asm volatile("wrpkru" : : "a"(3u << 10), "d"(0), "c"(0));
+	asm volatile("vmovdqu %0, %%ymm3" : : "m"(vector));
+}
+
+static void store_registers(void)
+{
+	asm volatile("rdpkru" : "=a"(key_rights) : "c"(0) : "edx");
+	asm volatile("vmovdqu %%ymm3, %0" : "=m"(vector));
+}
+
 int main(void)
 {
 	bool ok = vmx_start();
+
+	load_registers();
 
 	vmcs_fresh(guest_main);
 	vmwrite(VMCS_EPT_POINTER, ept_identity());
 	ok = ok && control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_EPT);
 	for (uint64_t i = 1; ok && i <= ROUNDS; i++) {
 		root_step(i);
+		store_registers();
 		for (unsigned n = 0; n < 2; n++) {
 			ok = ok && enter_guest() == 0;
 			guest_skip();
