@@ -29,11 +29,15 @@
 #define MACHINE_EXITS_AT       64
 #define MACHINE_EXIT_REASONS   80
 #define MACHINE_EXIT_CYCLES_AT (MACHINE_EXITS_AT + MACHINE_EXIT_REASONS)
+#define MACHINE_VECTORS        32
+#define MACHINE_VECTORS_AT     (MACHINE_EXIT_CYCLES_AT + MACHINE_EXIT_REASONS)
+#define MACHINE_VECTOR_CYCLES_AT (MACHINE_VECTORS_AT + MACHINE_VECTORS)
 
 enum machine_command {
 	MACHINE_VERSION = 0,      /* out[0] = 1 */
 	MACHINE_COUNTERS = 1,     /* arg[0] = gpa of a page of u64, arg[1] = its entries; out[0] = entries filled; order: abi/machine_counters.def,
-	                             then by basic reason, at the indices below, VM exits and the cycles from them to the next VM entry */
+	                             then by basic reason, at the indices above, VM exits and the cycles from them to the next VM entry;
+	                             then by vector those of the exits by exceptions and NMIs */
 	MACHINE_NOW = 2,          /* out[0] = virtual cycles since reset */
 	MACHINE_ORACLE_WATCH = 3, /* arg[0] = CR3, arg[1] = start, arg[2] = end; out[0] = watch id */
 	MACHINE_ORACLE_UNWATCH = 4, /* arg[0] = id */

@@ -47,6 +47,15 @@ static inline const char *exit_reason_name(unsigned int basic)
 	return "?";
 }
 
+/* Of the vector that an exit for EXIT_EXCEPTION_NMI reports: "#PF", "NMI"; "?" for one that no exception has. */
+static inline const char *exception_name(unsigned int vector)
+{
+	static const char *const names[] = { "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "?", "#TS", "#NP",
+					     "#SS", "#GP", "#PF", "?", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP" };
+
+	return vector < sizeof(names) / sizeof(names[0]) ? names[vector] : "?";
+}
+
 #endif /* __ASSEMBLER__ */
 
 #endif

@@ -50,13 +50,22 @@ static void json_string(const char *s)
 	putchar('"');
 }
 
-/* One line of JSON; VM exits as "name": [count, cycles]. */
+static void exits(const char *reason, const char *vector, uint64_t count, uint64_t cycles)
+{
+	static const char *comma = "";
+
+	if (!count)
+		return;
+	printf("%s\"%s%s%s\":[%" PRIu64 ",%" PRIu64 "]", comma, reason, *vector ? " " : "", vector, count, cycles);
+	comma = ",";
+}
+
+/* One line of JSON; VM exits as "name": [count, cycles], those by exceptions and NMIs by vector. */
 static int counters(const char *name)
 {
 	uint64_t v[512] = { 0 };
 	struct machine_command_block b = { .command = MACHINE_COUNTERS, .arg = { (uintptr_t)v, 512 } };
 	struct machine_command_block now = { .command = MACHINE_NOW };
-	const char *comma = "";
 
 	if (command(&b) || command(&now))
 		return 3;
@@ -66,13 +75,11 @@ static int counters(const char *name)
 	for (size_t i = 0; i < COUNTERS; i++)
 		printf(",\"%s\":%" PRIu64, counter_names[i], v[i]);
 	printf(",\"exits\":{");
-	for (unsigned i = 0; i < MACHINE_EXIT_REASONS; i++) {
-		if (!v[MACHINE_EXITS_AT + i])
-			continue;
-		printf("%s\"%s\":[%" PRIu64, comma, exit_reason_name(i), v[MACHINE_EXITS_AT + i]);
-		printf(",%" PRIu64 "]", v[MACHINE_EXIT_CYCLES_AT + i]);
-		comma = ",";
-	}
+	for (unsigned i = 0; i < MACHINE_EXIT_REASONS; i++)
+		if (i != EXIT_EXCEPTION_NMI)
+			exits(exit_reason_name(i), "", v[MACHINE_EXITS_AT + i], v[MACHINE_EXIT_CYCLES_AT + i]);
+	for (unsigned i = 0; i < MACHINE_VECTORS; i++)
+		exits(exit_reason_name(EXIT_EXCEPTION_NMI), exception_name(i), v[MACHINE_VECTORS_AT + i], v[MACHINE_VECTOR_CYCLES_AT + i]);
 	puts("}}");
 	return 0;
 }

@@ -24,6 +24,7 @@ enum machine_status {
 };
 
 #define EXIT_REASON_SLOTS 80
+#define VECTOR_SLOTS 32
 
 enum counter {
 #define COUNTER(name, text) STAT_##name,
@@ -56,6 +57,7 @@ struct machine {
 	u64 stat[STAT_COUNT];
 	u64 exits[EXIT_REASON_SLOTS]; /* VM exits by basic reason */
 	u64 exit_cycles[EXIT_REASON_SLOTS]; /* virtual cycles from exit to the next entry, by reason */
+	u64 vector_exits[VECTOR_SLOTS], vector_cycles[VECTOR_SLOTS]; /* the same of exits by exceptions and NMIs, by vector */
 	u64 seed; /* of RDRAND, RDSEED and everything else that looks random */
 	bool stop; /* set by power-off, reset, exit port, triple fault: the run loop ends */
 	int exit_status;

@@ -197,6 +197,8 @@ static void snap_all(struct machine *m, struct snap *s)
 	snap_var(s, "stat", m->stat);
 	snap_var(s, "exits", m->exits);
 	snap_var(s, "exit_cycles", m->exit_cycles);
+	snap_var(s, "vector_exits", m->vector_exits);
+	snap_var(s, "vector_cycles", m->vector_cycles);
 	snap_var(s, "seed", m->seed);
 	clock_snap(m, s);
 	for (unsigned i = 0; i < m->ncpus && !s->failed; i++) {

@@ -72,6 +72,22 @@ static void write_times(FILE *f, struct machine *m)
 	fprintf(f, "  \"host_mips\": %.3f,\n", host > 0 ? (double)here / host / 1e6 : 0.0);
 }
 
+/* Of the exits by exceptions and NMIs. */
+static void write_vectors(FILE *f, const struct machine *m)
+{
+	const char *sep = "";
+
+	fputs(", \"vectors\": [", f);
+	for (unsigned v = 0; v < VECTOR_SLOTS; v++) {
+		if (!m->vector_exits[v])
+			continue;
+		fprintf(f, "%s{\"vector\": %u, \"name\": \"%s\", ", sep, v, exception_name(v));
+		fprintf(f, "\"count\": %" PRIu64 ", \"cycles\": %" PRIu64 "}", m->vector_exits[v], m->vector_cycles[v]);
+		sep = ", ";
+	}
+	fputc(']', f);
+}
+
 static void write_exits(FILE *f, const struct machine *m)
 {
 	const char *sep = "";
@@ -81,7 +97,10 @@ static void write_exits(FILE *f, const struct machine *m)
 		if (!m->exits[i])
 			continue;
 		fprintf(f, "%s\n    {\"reason\": \"%s\", \"number\": %u, ", sep, exit_reason_name(i), i);
-		fprintf(f, "\"count\": %" PRIu64 ", \"cycles\": %" PRIu64 "}", m->exits[i], m->exit_cycles[i]);
+		fprintf(f, "\"count\": %" PRIu64 ", \"cycles\": %" PRIu64, m->exits[i], m->exit_cycles[i]);
+		if (i == EXIT_EXCEPTION_NMI)
+			write_vectors(f, m);
+		fputc('}', f);
 		sep = ",";
 	}
 	fprintf(f, "%s],\n", *sep ? "\n  " : "");

@@ -110,6 +110,10 @@ static void do_stats(struct debug *d, struct cpu *c, char *args, FILE *f)
 		if (m->exits[i])
 			fprintf(f, "exit %-24s %10" PRIu64 " %15" PRIu64 " cycles\n", exit_reason_name(i), m->exits[i],
 				m->exit_cycles[i]);
+	for (unsigned v = 0; v < VECTOR_SLOTS; v++)
+		if (m->vector_exits[v])
+			fprintf(f, "     %-24s %10" PRIu64 " %15" PRIu64 " cycles\n", exception_name(v), m->vector_exits[v],
+				m->vector_cycles[v]);
 }
 
 static void dump(struct cpu *c, enum address_space s, char *args, FILE *f)

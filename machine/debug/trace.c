@@ -23,10 +23,14 @@
 struct open_exit {
 	bool open;
 	u32 reason;
+	u8 vector; /* with EXIT_EXCEPTION_NMI */
 	u64 at, qual, rip;
 };
 
-/* Of the exits of one reason. n: those that an entry has followed; the cycles are theirs. */
+/* Exits by exceptions and NMIs have a row for each vector, behind the reasons. */
+#define ROWS (EXIT_REASON_SLOTS + VECTOR_SLOTS)
+
+/* Of the exits of one row. n: those that an entry has followed; the cycles are theirs. */
 struct span {
 	u64 count, n, total, min, max;
 };
@@ -38,7 +42,7 @@ struct tracer {
 	const char *separator; /* between JSON events */
 	unsigned events;
 	struct open_exit open[MACHINE_MAX_CPUS];
-	struct span span[EXIT_REASON_SLOTS];
+	struct span span[ROWS];
 };
 
 static const struct { const char *name; unsigned bit; } event_names[] = {
@@ -155,8 +159,11 @@ static const char *reason_name(u32 reason)
 static void text_exit(const struct cpu *c, const struct open_exit *x)
 {
 	text_begin(c, x->at, "exit");
-	fprintf(c->m->tracer->file, " %s qual=%" PRIx64 " rip=%" PRIx64 "%s\n", reason_name(x->reason), x->qual, x->rip,
+	fprintf(c->m->tracer->file, " %s qual=%" PRIx64 " rip=%" PRIx64 "%s", reason_name(x->reason), x->qual, x->rip,
 		failed_entry(x->reason));
+	if (x->reason == EXIT_EXCEPTION_NMI)
+		fprintf(c->m->tracer->file, " vector=%u", x->vector);
+	fputc('\n', c->m->tracer->file);
 }
 
 /* until: cycle of the end, CYCLES_NONE: there is none. entered: the end is an entry, and the time counts as cost. */
@@ -169,11 +176,18 @@ static void json_exit(const struct cpu *c, const struct open_exit *x, u64 until,
 		fprintf(f, ",\"dur\":%.4f", (double)(until - x->at) / CYCLES_PER_US);
 	fprintf(f, ",\"args\":{\"cycle\":%" PRIu64 ",\"qualification\":\"%" PRIx64 "\",\"rip\":\"%" PRIx64 "\"", x->at,
 		x->qual, x->rip);
+	if (x->reason == EXIT_EXCEPTION_NMI)
+		fprintf(f, ",\"vector\":%u", x->vector);
 	if (entered)
 		fprintf(f, ",\"cost\":%" PRIu64, until - x->at);
 	if (x->reason & EXIT_REASON_ENTRY_FAILURE)
 		fputs(",\"failed_entry\":true", f);
 	fputs("}}", f);
+}
+
+static unsigned row_of(u32 reason, u8 vector)
+{
+	return reason == EXIT_EXCEPTION_NMI ? EXIT_REASON_SLOTS + vector % VECTOR_SLOTS : reason & EXIT_REASON_BASIC;
 }
 
 void tracer_exit(struct cpu *c, u32 reason, u64 qual)
@@ -185,8 +199,8 @@ void tracer_exit(struct cpu *c, u32 reason, u64 qual)
 	/* After an exit whose entry failed: the failure is an exit of its own. */
 	if (x->open && t->json && wanted(t, TRACE_EXITS))
 		json_exit(c, x, c->vmx.exit_at, false);
-	*x = (struct open_exit){ true, reason, c->vmx.exit_at, qual, rip };
-	t->span[reason & EXIT_REASON_BASIC].count++;
+	*x = (struct open_exit){ true, reason, c->vmx.exit_vector, c->vmx.exit_at, qual, rip };
+	t->span[row_of(reason, x->vector)].count++;
 	if (!t->json && wanted(t, TRACE_EXITS))
 		text_exit(c, x);
 }
@@ -215,7 +229,7 @@ void tracer_entry(struct cpu *c)
 	u64 now = cpu_now(c);
 
 	if (x->open)
-		add_span(&t->span[x->reason & EXIT_REASON_BASIC], now - x->at);
+		add_span(&t->span[row_of(x->reason, x->vector)], now - x->at);
 	if (wanted(t, TRACE_EXITS) && !t->json)
 		text_entry(c, x, now);
 	else if (wanted(t, TRACE_EXITS) && x->open)
@@ -288,7 +302,7 @@ static u64 all_cycles(const struct tracer *t)
 {
 	u64 sum = 0;
 
-	for (unsigned i = 0; i < EXIT_REASON_SLOTS; i++)
+	for (unsigned i = 0; i < ROWS; i++)
 		sum += t->span[i].total;
 	return sum;
 }
@@ -298,17 +312,17 @@ static double percent(u64 part, u64 whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
-/* The row with the most cycles of those not printed, by count among equals; EXIT_REASON_SLOTS: none left. */
+/* The row with the most cycles of those not printed, by count among equals; ROWS: none left. */
 static unsigned next_row(const struct tracer *t, const bool *printed)
 {
-	unsigned best = EXIT_REASON_SLOTS;
+	unsigned best = ROWS;
 
-	for (unsigned i = 0; i < EXIT_REASON_SLOTS; i++) {
-		const struct span *s = &t->span[i], *b = &t->span[best < EXIT_REASON_SLOTS ? best : i];
+	for (unsigned i = 0; i < ROWS; i++) {
+		const struct span *s = &t->span[i], *b = &t->span[best < ROWS ? best : i];
 
 		if (!s->count || printed[i])
 			continue;
-		if (best == EXIT_REASON_SLOTS || s->total > b->total || (s->total == b->total && s->count > b->count))
+		if (best == ROWS || s->total > b->total || (s->total == b->total && s->count > b->count))
 			best = i;
 	}
 	return best;
@@ -326,12 +340,13 @@ static void print_row(const char *name, const struct span *s, u64 exits, u64 cyc
 
 static void print_summary(const struct tracer *t)
 {
-	bool printed[EXIT_REASON_SLOTS] = { false };
+	bool printed[ROWS] = { false };
+	char name[32];
 	struct span all = { 0 };
 	u64 cycles = all_cycles(t);
 	unsigned i;
 
-	for (i = 0; i < EXIT_REASON_SLOTS; i++) {
+	for (i = 0; i < ROWS; i++) {
 		const struct span *s = &t->span[i];
 
 		all.count += s->count;
@@ -342,8 +357,12 @@ static void print_summary(const struct tracer *t)
 	all.total = cycles;
 	fprintf(stderr, "%-24s %10s %9s %15s %9s %12s %10s %12s\n", "VM exits", "count", "share", "cycles in root",
 		"share", "avg", "min", "max");
-	while ((i = next_row(t, printed)) < EXIT_REASON_SLOTS) {
-		print_row(exit_reason_name(i), &t->span[i], all.count, cycles);
+	while ((i = next_row(t, printed)) < ROWS) {
+		if (i < EXIT_REASON_SLOTS)
+			snprintf(name, sizeof(name), "%s", exit_reason_name(i));
+		else
+			snprintf(name, sizeof(name), "EXCEPTION_NMI %s", exception_name(i - EXIT_REASON_SLOTS));
+		print_row(name, &t->span[i], all.count, cycles);
 		printed[i] = true;
 	}
 	print_row("all", &all, all.count, cycles);

@@ -12,7 +12,7 @@
 #include "machine/oracle/oracle.h"
 
 #define PAGE_ENTRIES 512
-_Static_assert(STAT_COUNT <= MACHINE_EXITS_AT && EXIT_REASON_SLOTS == MACHINE_EXIT_REASONS,
+_Static_assert(STAT_COUNT <= MACHINE_EXITS_AT && EXIT_REASON_SLOTS == MACHINE_EXIT_REASONS && VECTOR_SLOTS == MACHINE_VECTORS,
 	"exit counts have a fixed place in the guest's page");
 
 static int put_page(struct machine *m, u64 gpa, const u64 *entries, u64 n)
@@ -22,12 +22,14 @@ static int put_page(struct machine *m, u64 gpa, const u64 *entries, u64 n)
 
 static int counters(struct machine *m, struct machine_command_block *b)
 {
-	u64 page[MACHINE_EXIT_CYCLES_AT + EXIT_REASON_SLOTS] = { 0 };
+	u64 page[MACHINE_VECTOR_CYCLES_AT + MACHINE_VECTORS] = { 0 };
 	u64 n = b->arg[1], most = sizeof(page) / sizeof(page[0]);
 
 	memcpy(page, m->stat, sizeof(m->stat));
 	memcpy(page + MACHINE_EXITS_AT, m->exits, sizeof(m->exits));
 	memcpy(page + MACHINE_EXIT_CYCLES_AT, m->exit_cycles, sizeof(m->exit_cycles));
+	memcpy(page + MACHINE_VECTORS_AT, m->vector_exits, sizeof(m->vector_exits));
+	memcpy(page + MACHINE_VECTOR_CYCLES_AT, m->vector_cycles, sizeof(m->vector_cycles));
 	if (n > most)
 		n = most;
 	b->out[0] = n;

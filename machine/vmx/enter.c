@@ -163,6 +163,8 @@ static void account(struct cpu *c)
 	stat_add(c->m, STAT_VMENTRIES, 1);
 	if (c->vmx.timed_exit)
 		c->m->exit_cycles[c->vmx.exit_reason] += cpu_now(c) - c->vmx.exit_at;
+	if (c->vmx.timed_exit && c->vmx.exit_reason == EXIT_EXCEPTION_NMI)
+		c->m->vector_cycles[c->vmx.exit_vector % VECTOR_SLOTS] += cpu_now(c) - c->vmx.exit_at;
 	c->vmx.timed_exit = false;
 	c->vmx.entered_at = cpu_now(c);
 	trace_entry(c);

@@ -257,6 +257,9 @@ static void account(struct cpu *c, const struct vmexit *x)
 		stat_add(c->m, STAT_NONROOT_CYCLES, c->vmx.exit_at - c->vmx.entered_at);
 	c->vmx.entered_at = CYCLES_NONE;
 	c->vmx.exit_reason = x->reason;
+	c->vmx.exit_vector = x->intr_info & INTR_INFO_VECTOR;
+	if (x->reason == EXIT_EXCEPTION_NMI)
+		c->m->vector_exits[c->vmx.exit_vector % VECTOR_SLOTS]++;
 	c->vmx.timed_exit = true;
 	cpu_charge(c, exit_cost(x));
 }

@@ -30,6 +30,7 @@ struct vmx_state {
 	u64 entered_at; /* cycle of the VM entry that put the CPU into non-root operation, or CYCLES_NONE */
 	u64 exit_at;   /* cycle of the last VM exit: for exit_cycles by reason */
 	u32 exit_reason;
+	u8 exit_vector; /* with EXIT_EXCEPTION_NMI */
 	bool timed_exit;     /* exit_at and exit_reason are of an exit that no entry has followed yet */
 	bool vnmi_blocked;   /* virtual-NMI blocking: non-root with "virtual NMIs" = 1 */
 	bool iret_unblocked; /* the IRET at iret_rip removed blocking by NMI: if it faults, the exit says so */

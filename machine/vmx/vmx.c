@@ -50,6 +50,7 @@ void vmx_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "vmx.entered_at", v->entered_at);
 	snap_var(s, "vmx.exit_at", v->exit_at);
 	snap_var(s, "vmx.exit_reason", v->exit_reason);
+	snap_var(s, "vmx.exit_vector", v->exit_vector);
 	snap_var(s, "vmx.timed_exit", v->timed_exit);
 	snap_var(s, "vmx.vnmi_blocked", v->vnmi_blocked);
 	snap_var(s, "vmx.iret_unblocked", v->iret_unblocked);

@@ -83,8 +83,8 @@ def phases(job):
     return out
 
 
-# What the guest does to its page tables, and KVM without EPT must see. (EXCEPTION_NMI: page faults, with EPT next to none.)
-SHADOW = ("EXCEPTION_NMI", "CR_ACCESS", "INVLPG", "INVPCID")
+# What the guest does to its page tables, and KVM without EPT must see.
+SHADOW = ("EXCEPTION_NMI #PF", "CR_ACCESS", "INVLPG", "INVPCID")
 
 
 def sums(figures):

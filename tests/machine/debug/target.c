@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Something to debug: root code that counts, and a guest under EPT that counts too and exits by CPUID and VMCALL. The
+ * Something to debug: root code that counts, and a guest under EPT that counts too and exits by CPUID, VMCALL, #BP and #DB. The
  * names are what the tests set breakpoints and watchpoints on.
  */
 #include "tests/guest/vmx/lib.h"
@@ -30,7 +30,7 @@ static void guest_main(void)
 
 		guest_step(i);
 		asm volatile("cpuid" : "+a"(a), "+c"(c) : : "ebx", "edx");
-		asm volatile("vmcall");
+		asm volatile("int3; int1; vmcall");
 	}
 }
 
@@ -56,12 +56,13 @@ int main(void)
 	load_registers();
 
 	vmcs_fresh(guest_main);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VEC_BP | 1u << VEC_DB);
 	vmwrite(VMCS_EPT_POINTER, ept_identity());
 	ok = ok && control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_EPT);
 	for (uint64_t i = 1; ok && i <= ROUNDS; i++) {
 		root_step(i);
 		store_registers();
-		for (unsigned n = 0; n < 2; n++) {
+		for (unsigned n = 0; n < 4; n++) {
 			ok = ok && enter_guest() == 0;
 			guest_skip();
 		}

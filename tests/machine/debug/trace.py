@@ -20,7 +20,14 @@ def run(*options):
     with open(machine.stats) as f:
         stats = json.load(f)
     figures = {x['reason']: (x['count'], x['cycles']) for x in stats['exits']}
-    return machine, stats['cycles'], figures, error
+    vectors = {f"EXCEPTION_NMI {v['name']}": (v['count'], v['cycles']) for x in stats['exits'] for v in x.get('vectors', [])}
+    assert figures.pop('EXCEPTION_NMI') == tuple(map(sum, zip(*vectors.values())))
+    assert set(vectors) == {'EXCEPTION_NMI #BP', 'EXCEPTION_NMI #DB'}
+    return machine, stats['cycles'], figures | vectors, error
+
+
+def named(reason, vector):
+    return f"{reason} {({1: '#DB', 3: '#BP'})[vector]}" if reason == 'EXCEPTION_NMI' else reason
 
 
 def json_trace(path):
@@ -29,8 +36,9 @@ def json_trace(path):
         events = json.load(f)
     for event in events:
         if event.get('cat') == 'exit':
-            count[event['name']] += 1
-            cost[event['name']] += event['args'].get('cost', 0)
+            name = named(event['name'], event['args'].get('vector'))
+            count[name] += 1
+            cost[name] += event['args'].get('cost', 0)
             if 'cost' in event['args']:
                 assert round(event['dur'] * 2000) == event['args']['cost']
                 assert round(event['ts'] * 2000) == event['args']['cycle']
@@ -45,10 +53,12 @@ def text_trace(path):
                 continue
             assert int(line.split()[0]) >= last, line
             last = int(line.split()[0])
-            if m := re.match(r'\d+ 0 exit (\w+) qual=[0-9a-f]+ rip=[0-9a-f]+', line):
-                count[m[1]] += 1
+            if m := re.match(r'\d+ 0 exit (\w+) qual=[0-9a-f]+ rip=[0-9a-f]+(?: vector=(\d+))?$', line):
+                name = named(m[1], m[2] and int(m[2]))
+                count[name] += 1
             elif m := re.match(r'\d+ 0 entry (\w+) cost=(\d+) rip=[0-9a-f]+$', line):
-                cost[m[1]] += int(m[2])
+                assert name.startswith(m[1])
+                cost[name] += int(m[2])
     return {name: (count[name], cost[name]) for name in count}
 
 
@@ -56,7 +66,8 @@ _, cycles, figures, _ = run()
 assert figures
 machine, same, again, error = run('--exit-stats')
 assert (same, again) == (cycles, figures)
-rows = {x[0]: x for x in (line.split() for line in error.splitlines()) if len(x) == 8}
+error = error.replace('EXCEPTION_NMI #', 'EXCEPTION_NMI_#')
+rows = {x[0].replace('NMI_', 'NMI '): x for x in (line.split() for line in error.splitlines()) if len(x) == 8}
 for reason, (count, total) in figures.items():
     assert int(rows[reason][1]) == count and int(rows[reason][3]) == total, (reason, error)
     if rows[reason][7] != '-':
