@@ -9,6 +9,7 @@
 #define ATTEMPTS 400
 #define RESUMES 12
 #define TICKS 2000 /* of the preemption timer */
+#define CODE_USED 1024 /* where guests begin, and go on after a fault */
 
 static uint8_t code[2][4096] __attribute__((aligned(4096)));
 static uint8_t data[4][4096] __attribute__((aligned(4096)));
@@ -34,15 +35,102 @@ static uint64_t random64(void)
 	return z ^ z >> 31;
 }
 
+static unsigned draw(unsigned n)
+{
+	return (unsigned)(random64() >> 32) % n;
+}
+
+/* A ModRM byte that more often than not is memory at a register, and what belongs to it. */
+static unsigned put_operand(uint8_t *p)
+{
+	uint64_t v = random64();
+	uint8_t modrm = (uint8_t)v;
+
+	if (v >> 8 & 3)
+		modrm &= 0x3f | (v >> 10 & 1) << 6;
+	p[0] = modrm;
+	for (unsigned i = 1; i < 6; i++)
+		p[i] = (uint8_t)(v >> 8 * (i + 1) & (modrm >> 6 == 1 ? 0x3f : 0xff));
+	return 1 + ((modrm & 7) == 4 && modrm >> 6 != 3) + (modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0);
+}
+
+static unsigned put_prefixes(uint8_t *p)
+{
+	static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3, 0x67, 0xf0, 0x64, 0x2e };
+	unsigned n = 0;
+
+	if (draw(2))
+		p[n++] = prefixes[draw(sizeof(prefixes))];
+	if (draw(2))
+		p[n++] = (uint8_t)(0x40 | draw(16));
+	return n;
+}
+
+/* Legacy prefixes, opcode, operand; opcode2: of 0F, or of one of its maps if map is not 0. */
+static unsigned put_0f(uint8_t *p, uint8_t map, uint8_t opcode2)
+{
+	unsigned n = put_prefixes(p);
+
+	p[n++] = 0x0f;
+	if (map)
+		p[n++] = map;
+	p[n++] = opcode2;
+	return n + put_operand(p + n) + (map == 0x3a);
+}
+
+static unsigned put_vex(uint8_t *p, unsigned bytes)
+{
+	unsigned n = 0;
+
+	p[n++] = bytes == 2 ? 0xc5 : bytes == 3 ? 0xc4 : 0x62;
+	if (bytes == 3)
+		p[n++] = (uint8_t)(draw(8) << 5 | (1 + draw(3)));
+	if (bytes == 4) {
+		p[n++] = (uint8_t)(draw(16) << 4 | (1 + draw(3)));
+		p[n++] = (uint8_t)(draw(256) | 4);
+	}
+	p[n++] = (uint8_t)(draw(2) ? draw(256) : draw(256) | 0x78); /* VVVV = 1111 where there is no third operand */
+	p[n++] = (uint8_t)draw(256);
+	return n + put_operand(p + n) + draw(2);
+}
+
+/* Instructions that random bytes seldom make, by their first bytes; what follows stays random. Returns the length, more or less. */
+static unsigned put_instruction(uint8_t *p)
+{
+	static const uint8_t system[] = { 0x00, 0x01, 0x20, 0x22, 0x30, 0x32, 0xa2, 0xae, 0xc7, 0x78, 0x79 };
+
+	switch (draw(10)) {
+	case 0: return put_vex(p, 2);
+	case 1: return put_vex(p, 3);
+	case 2: return put_vex(p, 4);
+	case 3: return put_0f(p, 0, 0xae); /* FXSAVE, XSAVE, LDMXCSR, CLFLUSH, fences … */
+	case 4: return put_0f(p, 0, 0xc7); /* XSAVEC, XSAVES, XRSTORS, CMPXCHG16B, RDRAND, VMPTRLD … */
+	case 5: return put_0f(p, 0, 0x01); /* VMX, MONITOR, XGETBV, SWAPGS, RDPKRU, descriptor tables … */
+	case 6: return put_0f(p, draw(2) ? 0x38 : 0x3a, (uint8_t)draw(256));
+	case 7: return put_0f(p, 0, system[draw(sizeof(system))]);
+	case 8: return put_0f(p, 0, (uint8_t)draw(256));
+	default: return 1 + draw(8);
+	}
+}
+
 static void fill_code(void)
 {
 	uint64_t *p = (uint64_t *)code[0];
 
 	for (unsigned i = 0; i < sizeof(code) / 8; i++)
 		p[i] = random64();
-	if (random64() % 2) /* instructions of two bytes more often */
-		for (unsigned i = 0; i < 64; i += 4 + random64() % 8)
+	switch (draw(3)) {
+	case 0:
+		break;
+	case 1: /* instructions of two bytes more often */
+		for (unsigned i = 0; i < 64; i += 4 + draw(8))
 			code[0][i] = 0x0f;
+		break;
+	case 2:
+		for (unsigned i = 0; i < CODE_USED;)
+			i += put_instruction(code[0] + i);
+		break;
+	}
 }
 
 static void fill_registers(void)
@@ -142,7 +230,10 @@ static void fuzz_guest(void)
 				failed++;
 				break;
 			}
-			guest_skip();
+			if (vmread(VMCS_EXIT_INSTRUCTION_LENGTH) && draw(4))
+				guest_skip();
+			else
+				vmwrite(VMCS_GUEST_RIP, (uint64_t)code[0] + draw(CODE_USED));
 			vmwrite(VMCS_PREEMPTION_TIMER_VALUE, TICKS);
 			if (random64() % 8 == 0)
 				spoil_vmcs();
@@ -167,9 +258,40 @@ static void fuzz_root(void)
 	}
 }
 
+static uint64_t cpuid(uint32_t leaf, uint32_t *c)
+{
+	uint32_t a = leaf, b, d;
+
+	*c = 0;
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(*c), "=d"(d));
+	return a;
+}
+
+/* All that there is: the whole of XCR0, protection keys, UMIP now and then. */
+static void enable_features(void)
+{
+	uint64_t cr4 = read_cr4(), xcr0;
+	uint32_t leaf1, leaf7, ignored;
+
+	cpuid(1, &leaf1);
+	cpuid(7, &leaf7);
+	if (leaf7 & 1u << 3)
+		cr4 |= CR4_PKE;
+	if ((leaf7 & 1u << 2) && draw(2))
+		cr4 |= CR4_UMIP;
+	if (leaf1 & 1u << 26)
+		cr4 |= CR4_OSXSAVE;
+	write_cr4(cr4 | CR4_OSXMMEXCPT);
+	if (!(cr4 & CR4_OSXSAVE))
+		return;
+	xcr0 = cpuid(13, &ignored);
+	asm volatile("xsetbv" : : "c"(0), "a"((uint32_t)xcr0), "d"(0));
+}
+
 int main(void)
 {
 	asm volatile("1: rdrand %0; jnc 1b" : "=r"(state) : : "cc");
+	enable_features();
 	if (!vmx_start())
 		return 0;
 	fuzz_guest();
