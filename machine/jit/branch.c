@@ -89,13 +89,13 @@ static bool can_direct(const struct tr *t)
 {
 	s64 off = target_offset(t);
 
-	return t->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && t->insn.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR &&
+	return t->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && t->insn->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR &&
 	       off == (s32)off;
 }
 
 static void emit_jcc(struct tr *t)
 {
-	unsigned cond = t->insn.opcode & 15;
+	unsigned cond = t->insn->opcode & 15;
 
 	flags_to_mem(t);
 	flags_to_host(t);
@@ -197,7 +197,7 @@ static void emit_ret(struct tr *t)
 
 static bool can_jump(const struct tr *t)
 {
-	if (t->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+	if (t->insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
 	if (t->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return can_direct(t);
@@ -206,7 +206,7 @@ static bool can_jump(const struct tr *t)
 
 static bool can_ret(const struct tr *t)
 {
-	return t->insn.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR && t->o->size == 8;
+	return t->insn->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR && t->o->size == 8;
 }
 
 static const struct emitter jcc = { 0, EFFECT_READS, can_direct, emit_jcc };
@@ -220,9 +220,9 @@ const struct emitter *branch_find(const struct tr *t)
 	};
 
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (table[i].mnem == t->insn.mnemonic)
+		if (table[i].mnem == t->insn->mnemonic)
 			return &table[i];
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_JCXZ:
 	case ZYDIS_MNEMONIC_JECXZ:
 	case ZYDIS_MNEMONIC_JRCXZ:
@@ -231,6 +231,6 @@ const struct emitter *branch_find(const struct tr *t)
 	case ZYDIS_MNEMONIC_LOOPNE:
 		return NULL;
 	default:
-		return t->insn.meta.category == ZYDIS_CATEGORY_COND_BR ? &jcc : NULL;
+		return t->insn->meta.category == ZYDIS_CATEGORY_COND_BR ? &jcc : NULL;
 	}
 }

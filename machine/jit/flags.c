@@ -180,7 +180,7 @@ u32 flags_registers_written(const struct tr *t)
 {
 	u32 set = 0;
 
-	for (unsigned i = 0; i < t->insn.operand_count; i++) {
+	for (unsigned i = 0; i < t->insn->operand_count; i++) {
 		const ZydisDecodedOperand *d = &t->ops[i];
 		ZydisRegister r;
 

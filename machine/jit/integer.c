@@ -199,7 +199,7 @@ static void alu_memory(struct tr *t, enum alu k)
 
 static void emit_alu(struct tr *t)
 {
-	enum alu k = (enum alu)alu_number(t->insn.mnemonic);
+	enum alu k = (enum alu)alu_number(t->insn->mnemonic);
 
 	if (is_mem(t, 0))
 		alu_memory(t, k);
@@ -295,7 +295,7 @@ static void emit_extend(struct tr *t)
 {
 	const struct op *o = t->o;
 	unsigned from = source_size(t), dst = o->dst;
-	bool zero = t->insn.mnemonic == ZYDIS_MNEMONIC_MOVZX;
+	bool zero = t->insn->mnemonic == ZYDIS_MNEMONIC_MOVZX;
 	u32 opcode = from == 4 ? 0x63 : (MAP_0F | (zero ? 0xb6u : 0xbeu) | (from == 2)) | (from == 1 ? RM_BYTE : 0);
 	unsigned reg = jit_home[dst] >= 0 ? (unsigned)jit_home[dst] : T0;
 	struct rm src;
@@ -331,7 +331,7 @@ static void emit_lea(struct tr *t)
 
 static unsigned condition(const struct tr *t)
 {
-	return t->insn.opcode & 15;
+	return t->insn->opcode & 15;
 }
 
 static bool can_cmov(const struct tr *t)
@@ -435,7 +435,7 @@ static unsigned shift_count(const struct tr *t)
 
 static bool rotates(const struct tr *t)
 {
-	return t->insn.mnemonic == ZYDIS_MNEMONIC_ROL || t->insn.mnemonic == ZYDIS_MNEMONIC_ROR;
+	return t->insn->mnemonic == ZYDIS_MNEMONIC_ROL || t->insn->mnemonic == ZYDIS_MNEMONIC_ROR;
 }
 
 static bool shifts_register(const struct tr *t)
@@ -456,7 +456,7 @@ static void shift_flags(struct tr *t, unsigned n)
 	x_u8(a, 0x9f); /* LAHF */
 	if (n == 1) {
 		x_op(a, MAP_0F | 0x90, 1, 0, rm_reg(HAX));
-	} else if (t->insn.mnemonic == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
+	} else if (t->insn->mnemonic == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
 		x_u8(a, 0x88), x_u8(a, 0xe0);      /* MOV AL, AH */
 		x_shift_imm(a, 5, 1, rm_reg(HAX), 7);
 		x_u8(a, 0x30), x_u8(a, 0xe0);      /* XOR AL, AH */
@@ -478,7 +478,7 @@ static void rotated_ax(struct tr *t, struct rm result)
 	x_load(a, 8, T1, result);
 	x_load(a, 8, T2, result);
 	x_shift_imm(a, 5, t->o->size, rm_reg(T1), top);
-	if (t->insn.mnemonic == ZYDIS_MNEMONIC_ROR)
+	if (t->insn->mnemonic == ZYDIS_MNEMONIC_ROR)
 		x_shift_imm(a, 5, t->o->size, rm_reg(T2), top - 1);
 	x_alu(a, X_XOR, 4, T1, rm_reg(T2));
 	x_alu_imm(a, X_AND, 4, rm_reg(T1), 1);
@@ -496,7 +496,7 @@ static void rotate_flags(struct tr *t, struct rm result)
 static void shifted_ax(struct tr *t, struct rm result)
 {
 	struct asm_buf *a = &t->a;
-	ZydisMnemonic m = t->insn.mnemonic;
+	ZydisMnemonic m = t->insn->mnemonic;
 
 	x_u8(a, 0x9f); /* LAHF */
 	if (m == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
@@ -566,7 +566,7 @@ static unsigned shift_extension(ZydisMnemonic m)
 static void emit_shift(struct tr *t)
 {
 	const struct op *o = t->o;
-	unsigned ext = shift_extension(t->insn.mnemonic);
+	unsigned ext = shift_extension(t->insn->mnemonic);
 	bool wanted = flags_wanted(t);
 	struct rm to = target(o->dst, o->size);
 
@@ -622,13 +622,13 @@ static void multiplied(struct tr *t, unsigned g)
 /* IMUL with two and three operands; MUL and IMUL with one. */
 static bool can_imul(const struct tr *t)
 {
-	return t->o->size >= 4 && t->insn.operand_count_visible >= 2 && can_memory(t);
+	return t->o->size >= 4 && t->insn->operand_count_visible >= 2 && can_memory(t);
 }
 
 static void emit_imul(struct tr *t)
 {
 	const struct op *o = t->o;
-	bool three = t->insn.operand_count_visible == 3;
+	bool three = t->insn->operand_count_visible == 3;
 	unsigned reg = jit_home[o->dst] >= 0 ? (unsigned)jit_home[o->dst] : T0;
 	struct rm src = rm_mem(T1, 0);
 
@@ -651,7 +651,7 @@ static void emit_imul(struct tr *t)
 
 static bool can_mul(const struct tr *t)
 {
-	return t->o->size >= 4 && t->insn.operand_count_visible == 1 && can_memory(t);
+	return t->o->size >= 4 && t->insn->operand_count_visible == 1 && can_memory(t);
 }
 
 /* The host's RAX is scratch; RDX is the guest's own. */
@@ -665,7 +665,7 @@ static void emit_mul(struct tr *t)
 	else
 		src = guest(o->dst);
 	x_load(&t->a, 8, HAX, guest(RAX));
-	x_op(&t->a, 0xf7, o->size, t->insn.mnemonic == ZYDIS_MNEMONIC_MUL ? 4 : 5, src);
+	x_op(&t->a, 0xf7, o->size, t->insn->mnemonic == ZYDIS_MNEMONIC_MUL ? 4 : 5, src);
 	x_store(&t->a, 8, guest(RAX), HAX);
 	multiplied(t, RAX);
 }
@@ -677,7 +677,7 @@ static bool can_imul_any(const struct tr *t)
 
 static void emit_imul_any(struct tr *t)
 {
-	if (t->insn.operand_count_visible == 1)
+	if (t->insn->operand_count_visible == 1)
 		emit_mul(t);
 	else
 		emit_imul(t);
@@ -691,7 +691,7 @@ static bool can_bit(const struct tr *t)
 
 static u32 bit_opcode(const struct tr *t)
 {
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_BTS: return 5;
 	case ZYDIS_MNEMONIC_BTR: return 6;
 	case ZYDIS_MNEMONIC_BTC: return 7;
@@ -703,7 +703,7 @@ static void emit_bit(struct tr *t)
 {
 	const struct op *o = t->o;
 	struct asm_buf *a = &t->a;
-	bool wanted = flags_wanted(t), writes = t->insn.mnemonic != ZYDIS_MNEMONIC_BT;
+	bool wanted = flags_wanted(t), writes = t->insn->mnemonic != ZYDIS_MNEMONIC_BT;
 	unsigned size = o->size, count = 8 * size - 1;
 	struct rm to = rm_mem(T1, 0);
 
@@ -747,7 +747,7 @@ static bool can_xchg(const struct tr *t)
 {
 	const struct op *o = t->o;
 
-	if (t->insn.mnemonic != ZYDIS_MNEMONIC_XCHG && !is_mem(t, 0))
+	if (t->insn->mnemonic != ZYDIS_MNEMONIC_XCHG && !is_mem(t, 0))
 		return false;
 	return o->size >= 4 && can_two(t);
 }
@@ -949,7 +949,7 @@ u8 integer_effect(const struct tr *t, u8 effect)
 
 const struct emitter *integer_find(const struct tr *t)
 {
-	ZydisMnemonic m = t->insn.mnemonic;
+	ZydisMnemonic m = t->insn->mnemonic;
 
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (table[i].mnem == m)

@@ -63,9 +63,9 @@ static void forget_registers(struct planner *p)
 static bool stack_access(struct planner *p, struct access *x)
 {
 	const struct tr *t = p->t;
-	unsigned reg = t->insn.mnemonic == ZYDIS_MNEMONIC_LEAVE ? RBP : RSP;
+	unsigned reg = t->insn->mnemonic == ZYDIS_MNEMONIC_LEAVE ? RBP : RSP;
 
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_CALL:
 		x->write = true;
@@ -94,9 +94,9 @@ static bool find_access(struct planner *p, struct access *x)
 	if (stack_access(p, x))
 		return true;
 	if (!(o->flags & OP_MEM) || (t->effect[t->i] & EFFECT_NO_ACCESS) || (o->flags & OP_END) || o->asize != 8 ||
-	    t->insn.mnemonic == ZYDIS_MNEMONIC_PUSH || t->insn.mnemonic == ZYDIS_MNEMONIC_POP)
+	    t->insn->mnemonic == ZYDIS_MNEMONIC_PUSH || t->insn->mnemonic == ZYDIS_MNEMONIC_POP)
 		return false;
-	for (unsigned i = 0; i < t->insn.operand_count_visible; i++) {
+	for (unsigned i = 0; i < t->insn->operand_count_visible; i++) {
 		const ZydisDecodedOperand *d = &t->ops[i];
 
 		if (d->type != ZYDIS_OPERAND_TYPE_MEMORY)
@@ -193,7 +193,7 @@ static bool moves(const struct planner *p, struct value *v)
 	if (dst < 0)
 		return false;
 	*v = p->reg[dst];
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
 		if (src >= 0)
 			*v = p->reg[src];
@@ -222,7 +222,7 @@ static bool moves(const struct planner *p, struct value *v)
 static void follow_registers(struct planner *p)
 {
 	const struct tr *t = p->t;
-	ZydisMnemonic m = t->insn.mnemonic;
+	ZydisMnemonic m = t->insn->mnemonic;
 	struct value v, sp = p->reg[RSP];
 	bool known = moves(p, &v);
 	u32 set = flags_registers_written(t);
@@ -241,7 +241,7 @@ static void follow_registers(struct planner *p)
 static void follow_vectors(struct planner *p)
 {
 	struct tr *t = p->t;
-	bool *ready = t->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? &p->avx : &p->sse;
+	bool *ready = t->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? &p->avx : &p->sse;
 	bool calm = *ready && (p->mxcsr || !vector_float(t)) && !vector_may_refuse(t);
 
 	if (calm && (!(t->o->flags & OP_MEM) || t->plan[t->i].follows))
@@ -252,7 +252,7 @@ static void follow_vectors(struct planner *p)
 
 static bool accesses_by_itself(const struct tr *t)
 {
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
 	case ZYDIS_MNEMONIC_LEAVE:

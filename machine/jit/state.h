@@ -120,7 +120,7 @@ struct cold {
 	s64 far;          /* of COLD_FAR: offset from the block's page */
 	bool rest;        /* of COLD_CALL: handlers do the rest of the block, too */
 	struct flags_at fl;
-	struct vectors_at vec;
+	struct vectors_at vec, after; /* where the op may be left; after it */
 };
 
 #define MAX_COLD (BLOCK_MAX_OPS * 6 + 16)
@@ -148,8 +148,8 @@ struct tr {
 	struct asm_buf a;
 	unsigned i;                /* the op now */
 	const struct op *o;        /* its plain form */
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	const ZydisDecodedInstruction *insn;
+	const ZydisDecodedOperand *ops;
 	struct flags_at fl;
 	bool need_read[BLOCK_MAX_OPS + 1]; /* after op i: flags are read in the block before all are set anew */
 	bool need_seen[BLOCK_MAX_OPS + 1]; /* … or may be seen: by a fault, a handler, the block's end */
@@ -207,10 +207,6 @@ void flags_store_ax(struct asm_buf *a); /* AH and AL as of LAHF and SETO */
 /* vector.c. Host code that stores what is dirty, and loads it again: for a detour into C. */
 void vector_out(struct asm_buf *a, const struct vectors_at *v);
 void vector_in(struct asm_buf *a, const struct vectors_at *v);
-static inline bool vector_any(const struct vectors_at *v)
-{
-	return v->cached || v->mxcsr;
-}
 void vector_flush(struct tr *t); /* all are in struct cpu from now on; flags stay */
 
 /* memory.c: T1 = host address of the explicit operand of `size` bytes; misses go to the handler. */

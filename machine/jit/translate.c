@@ -23,7 +23,8 @@ void op_done(struct tr *t, bool flags)
 		if (x->kind != COLD_CALL || x->resume)
 			continue;
 		x->resume = t->a.p;
-		x->rest = vector_any(&x->vec) || vector_any(&t->vec) || t->plan[t->i].rest;
+		x->rest |= t->plan[t->i].rest;
+		x->after = t->vec;
 		t->fl.mem_host = t->fl.mem_host && x->fl.mem_host; /* the detour does not convert */
 		if (flags)
 			x->kind = COLD_CALL_FLAGS;
@@ -46,8 +47,8 @@ void op_at(struct tr *t, unsigned i)
 
 	t->i = i;
 	t->o = &t->plain->ops[i];
-	t->insn = p->insn;
-	memcpy(t->ops, p->ops, sizeof(p->ops[0]) * (p->insn.operand_count > 4 ? p->insn.operand_count : 4));
+	t->insn = &p->insn;
+	t->ops = p->ops;
 }
 
 static bool decode_op(struct tr *t, const u8 *code, unsigned i)
@@ -167,7 +168,7 @@ static void emit_entry(struct tr *t)
 		x_alu_imm(a, X_ADD, 8, CPU(surplus), (s32)t->b->cycles - t->b->insns);
 }
 
-/* Handlers do what is left of the block from this op on: translated code relies on what C has forgotten. */
+/* Handlers do what is left of the block from this op on: translated code relies on a look-up that is not true any more. */
 static void leave_for_rest(struct tr *t, const struct cold *x)
 {
 	vector_out(&t->a, &x->vec);
@@ -192,8 +193,10 @@ static void emit_cold(struct tr *t, const struct cold *x)
 			leave_for_rest(t, x);
 			break;
 		}
+		vector_out(a, &x->vec);
 		handler_arguments(t, x->op);
 		x_call_to(a, j->thunk[x->kind == COLD_CALL ? THUNK_CALL : THUNK_CALL_FLAGS]);
+		vector_in(a, &x->after);
 		x_jmp_to(a, x->resume);
 		break;
 	case COLD_TAIL:

@@ -37,7 +37,7 @@ static int vector(const struct tr *t, unsigned i)
 
 static bool is_vex(const struct tr *t)
 {
-	return t->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+	return t->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 }
 
 static struct rm home(unsigned n, unsigned byte)
@@ -120,9 +120,9 @@ static void written(struct tr *t, unsigned n, bool vex)
 
 /* --- may it run at all: asked once a block, and after each handler, which might change control registers --- */
 
-static void refuse(struct tr *t, unsigned cond)
+static struct cold *refuse(struct tr *t, unsigned cond)
 {
-	cold_add(t, COLD_CALL, x_jcc(&t->a, cond), NULL, 0);
+	return cold_add(t, COLD_CALL, x_jcc(&t->a, cond), NULL, 0);
 }
 
 /* As sse_check(). */
@@ -175,7 +175,7 @@ static void ready_float(struct tr *t)
 	x_load(a, 4, T0, CPU(fpu.mxcsr));
 	x_alu_imm(a, X_AND, 4, rm_reg(T0), ~(s32)MXCSR_FLAGS);
 	x_alu_imm(a, X_CMP, 4, rm_reg(T0), MXCSR_DEFAULT);
-	refuse(t, CC_X_NE);
+	refuse(t, CC_X_NE)->rest = true;
 	x_op(a, LDMXCSR, 4, LDMXCSR_EXT, CPU(fpu.mxcsr));
 	t->vec.mxcsr = true;
 }
@@ -185,7 +185,7 @@ static void ready_float(struct tr *t)
 /* Aligned to its size, or #GP: of legacy instructions all 16-byte operands but these. */
 static bool must_be_aligned(const struct tr *t)
 {
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVDQU:
 	case ZYDIS_MNEMONIC_MOVUPS:
 	case ZYDIS_MNEMONIC_MOVUPD:
@@ -221,7 +221,7 @@ static void operand(struct tr *t, unsigned i)
 /* Loads and stores that are hints otherwise. */
 static u32 plain_opcode(const struct tr *t)
 {
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVNTDQ:
 	case ZYDIS_MNEMONIC_MOVNTPS:
 	case ZYDIS_MNEMONIC_MOVNTPD:
@@ -241,18 +241,18 @@ static u32 plain_opcode(const struct tr *t)
 static u32 own_opcode(const struct tr *t)
 {
 	static const u32 pp[] = { 0, PFX_66, PFX_F3, PFX_F2 };
-	u32 map = t->insn.opcode_map == ZYDIS_OPCODE_MAP_0F38 ? MAP_0F38 : t->insn.opcode_map == ZYDIS_OPCODE_MAP_0F3A ?
+	u32 map = t->insn->opcode_map == ZYDIS_OPCODE_MAP_0F38 ? MAP_0F38 : t->insn->opcode_map == ZYDIS_OPCODE_MAP_0F3A ?
 		  MAP_0F3A : MAP_0F;
 	u32 plain = plain_opcode(t);
 
 	if (plain)
 		return plain;
 	if (is_vex(t))
-		return map | t->insn.opcode | pp[t->insn.raw.vex.pp];
-	for (unsigned i = 0; i < t->insn.raw.prefix_count; i++)
-		if (t->insn.raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
-			return map | t->insn.opcode | (u32)t->insn.raw.prefixes[i].value << 16;
-	return map | t->insn.opcode;
+		return map | t->insn->opcode | pp[t->insn->raw.vex.pp];
+	for (unsigned i = 0; i < t->insn->raw.prefix_count; i++)
+		if (t->insn->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
+			return map | t->insn->opcode | (u32)t->insn->raw.prefixes[i].value << 16;
+	return map | t->insn->opcode;
 }
 
 /* Where the operands go in the encoding. */
@@ -297,7 +297,7 @@ static unsigned general(struct tr *t, unsigned i, struct places *p)
 /* Legacy instructions that write all 16 bytes of their destination, or 0 where they write no more of them. */
 static bool replaces(const struct tr *t)
 {
-	switch (t->insn.mnemonic) {
+	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVDQA:
 	case ZYDIS_MNEMONIC_MOVDQU:
 	case ZYDIS_MNEMONIC_MOVAPS:
@@ -319,7 +319,7 @@ static bool replaces(const struct tr *t)
 
 static void place_all(struct tr *t, struct places *p)
 {
-	for (unsigned i = 0; i < t->insn.operand_count; i++) {
+	for (unsigned i = 0; i < t->insn->operand_count; i++) {
 		const ZydisDecodedOperand *d = &t->ops[i];
 		int v = vector(t, i);
 
@@ -343,7 +343,7 @@ static void note_written(struct tr *t, const struct places *p)
 {
 	if (p->gpr >= 0)
 		x_store(&t->a, 8, guest_mem((unsigned)p->gpr), T0);
-	for (unsigned i = 0; i < t->insn.operand_count; i++)
+	for (unsigned i = 0; i < t->insn->operand_count; i++)
 		if (vector(t, i) >= 0 && (t->ops[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 			written(t, (unsigned)vector(t, i), is_vex(t));
 }
@@ -351,11 +351,11 @@ static void note_written(struct tr *t, const struct places *p)
 static void encode(struct tr *t, const struct places *p)
 {
 	struct asm_buf *a = &t->a;
-	bool wide = t->insn.attributes & ZYDIS_ATTRIB_HAS_REX ? t->insn.raw.rex.W : false;
+	bool wide = t->insn->attributes & ZYDIS_ATTRIB_HAS_REX ? t->insn->raw.rex.W : false;
 
 	if (is_vex(t)) {
-		x_vex(a, own_opcode(t), t->insn.raw.vex.W, t->insn.raw.vex.L, p->vvvv, p->reg, p->rm);
-		t->vec.upper |= t->insn.raw.vex.L;
+		x_vex(a, own_opcode(t), t->insn->raw.vex.W, t->insn->raw.vex.L, p->vvvv, p->reg, p->rm);
+		t->vec.upper |= t->insn->raw.vex.L;
 	} else {
 		x_op(a, own_opcode(t), wide ? 8 : 4, p->reg, p->rm);
 	}
@@ -365,10 +365,10 @@ static void encode(struct tr *t, const struct places *p)
 
 static void emit(struct tr *t)
 {
-	struct places p = { .reg = t->insn.raw.modrm.reg, .gpr = -1 };
+	struct places p = { .reg = t->insn->raw.modrm.reg, .gpr = -1 };
 
 	ready(t);
-	for (unsigned i = 0; i < t->insn.operand_count_visible; i++)
+	for (unsigned i = 0; i < t->insn->operand_count_visible; i++)
 		if (is_mem(t, i))
 			operand(t, i);
 	if (!(t->o->flags & OP_MEM))
@@ -414,11 +414,11 @@ static bool is_general(ZydisRegister r)
 /* MMX registers have the same mnemonics, and so have some string instructions. */
 static bool can(const struct tr *t)
 {
-	for (unsigned i = 0; i < t->insn.operand_count_visible; i++)
+	for (unsigned i = 0; i < t->insn->operand_count_visible; i++)
 		if (t->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && vector(t, i) < 0 && !is_general(t->ops[i].reg.value))
 			return false;
-	if (!is_vex(t) && (t->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-			   t->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT))
+	if (!is_vex(t) && (t->insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+			   t->insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT))
 		return false;
 	return !(t->o->flags & OP_MEM) || mem_supported(t);
 }
@@ -490,7 +490,7 @@ bool vector_float(const struct tr *t)
 
 bool vector_may_refuse(const struct tr *t)
 {
-	for (unsigned i = 0; i < t->insn.operand_count_visible; i++)
+	for (unsigned i = 0; i < t->insn->operand_count_visible; i++)
 		if (is_mem(t, i) && t->ops[i].size >= 128)
 			return must_be_aligned(t);
 	return false;
@@ -508,5 +508,5 @@ const struct emitter *vector_find(const struct tr *t)
 			by_mnemonic[table[i].mnem] = &table[i];
 		ready_made = true;
 	}
-	return by_mnemonic[t->insn.mnemonic];
+	return by_mnemonic[t->insn->mnemonic];
 }
