@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 6
+#define VERSION 7
 
 struct header {
 	char magic[8];

@@ -4,6 +4,7 @@
  * at last, so that a store that should have ended it is missed without a hang. SDM 2B "MONITOR", "MWAIT"; SDM 3A
  * "MONITOR/MWAIT Instruction" (10.10.4).
  */
+#include "abi/machine.h"
 #include "arch/apic.h"
 #include "arch/msrs.h"
 #include "arch/paging.h"
@@ -102,6 +103,25 @@ static void test_stores(void)
 				tcg_differs();
 			check_eq(waits(), !store[i].wakes, store[i].name);
 		}
+}
+
+/* The control device stores its answers itself. */
+static void test_device(void)
+{
+	static struct machine_command_block block __attribute__((aligned(64)));
+
+	if (inl(MACHINE_CTL_PORT + 8) != MACHINE_CTL_MAGIC) {
+		put("skip stores by devices: no control device\n");
+		return;
+	}
+	block.command = MACHINE_NOW;
+	outl(MACHINE_CTL_PORT, (u32)(u64)&block);
+	outl(MACHINE_CTL_PORT + 4, 0);
+	monitor(&block);
+	outl(MACHINE_CTL_PORT + 8, MACHINE_CTL_GO);
+	check(!waits(), "a device's store");
+	monitor(&block);
+	check(waits(), "… once");
 }
 
 /* --- what else ends it --- */
@@ -246,6 +266,7 @@ void guest_main(void)
 	*apic(LAPIC_SVR) = SVR_ENABLE | 0xff;
 	*apic(LAPIC_TPR) = 0;
 	test_stores();
+	test_device();
 	test_states();
 	test_masked();
 	test_faults();
