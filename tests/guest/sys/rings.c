@@ -147,6 +147,8 @@ static void test_syscall(void)
 	wrmsr(IA32_EFER, rdmsr(IA32_EFER) & ~EFER_SCE);
 	expect(user(user_syscall, SEL_UCODE64), VEC_UD, 0, "SYSCALL with SCE = 0");
 	wrmsr(IA32_EFER, rdmsr(IA32_EFER) | EFER_SCE);
+	tcg_differs();
+	expect(user(user_syscall, SEL_UCODE32), VEC_UD, 0, "SYSCALL in compatibility mode");
 	try_rcx = USER(user_segs);
 	expect(TRY("mov $0x202, %%r11d; mov %[top], %%rsp; sysretq", [top] "r"(USER_TOP)), VEC_BP, 0,
 	       "SYSRET");
