@@ -136,7 +136,7 @@ static void all_devices(void **unused)
 
 	(void)unused;
 	for (unsigned seed = 1; seed <= seeds; seed++)
-		run(&(struct machine_config){ .disk = { disk }, .net = "peer", .rng = true }, seed);
+		run(&(struct machine_config){ .disk = { disk }, .net = "peer", .rng = true, .test_device = true }, seed);
 }
 
 static void bare(void **unused)
