@@ -29,6 +29,7 @@ struct clock {
 	u64 seq;
 	/* Of machines with several CPUs: machine/core/smp.c. */
 	u64 now;         /* cycle of what happens while no CPU runs; all that do not sleep have reached it */
+	u64 others;      /* the time of the CPU that is furthest behind of those that neither run nor sleep; CYCLES_NONE: all sleep */
 	u64 tsc_seen;    /* the highest cycle at which any CPU has read its TSC */
 	u64 next_poll;   /* host input is looked at */
 	u64 next_sample; /* --profile */

@@ -12,17 +12,31 @@
 /* So often an instruction gives way at one place; then it goes on: its own fetch may cost what puts it ahead again. */
 #define MAX_TURNS 8
 
-/* The CPU that is furthest behind of those that do not sleep, other than `but`; the lowest number of equals. */
-static struct cpu *slowest(const struct machine *m, const struct cpu *but)
+/*
+ * The CPU that is furthest behind of those that do not sleep; the lowest number of equals. It may run now: the next one's
+ * time goes to clock.others, and stays true while it does, because a CPU's time passes only when it runs or wakes.
+ */
+static struct cpu *slowest(struct machine *m)
 {
+	u64 least = CYCLES_NONE, next = CYCLES_NONE;
 	struct cpu *best = NULL;
 
 	for (unsigned i = 0; i < m->ncpus; i++) {
 		struct cpu *c = m->cpu[i];
+		u64 now;
 
-		if (c != but && !c->asleep && (!best || cpu_now(c) < cpu_now(best)))
+		if (c->asleep)
+			continue;
+		now = cpu_now(c);
+		if (now < least) {
+			next = least;
+			least = now;
 			best = c;
+		} else if (now < next) {
+			next = now;
+		}
 	}
+	m->clock.others = next;
 	return best;
 }
 
@@ -53,6 +67,8 @@ void smp_wake(struct cpu *c)
 		return;
 	c->asleep = false;
 	catch_up(c, machine_now(c->m));
+	if (cpu_now(c) < c->m->clock.others)
+		c->m->clock.others = cpu_now(c);
 	if (running)
 		clock_pull(running, cpu_now(c) + SMP_QUANTUM);
 }
@@ -65,12 +81,10 @@ static _Noreturn void give_way(struct cpu *c)
 
 void smp_take_turn(struct cpu *c, const struct op *o)
 {
-	const struct cpu *other = slowest(c->m, c);
-
 	if (!o)
 		return;
 	cpu_sync(c, o);
-	if (other && cpu_now(other) < cpu_now(c) && c->turns < MAX_TURNS) {
+	if (c->m->clock.others < cpu_now(c) && c->turns < MAX_TURNS) {
 		c->turns++;
 		give_way(c);
 	}
@@ -79,10 +93,8 @@ void smp_take_turn(struct cpu *c, const struct op *o)
 
 void smp_pause(struct cpu *c, const struct op *o)
 {
-	const struct cpu *other = slowest(c->m, c);
-
 	cpu_sync(c, o);
-	if (other && cpu_now(other) < cpu_now(c))
+	if (c->m->clock.others < cpu_now(c))
 		clock_pull(c, cpu_now(c));
 	c->unspent = 0;
 	c->unretired = 0;
@@ -109,7 +121,7 @@ static void all_asleep(struct machine *m)
 		machine_stop(m, STATUS_DEADLOCK, "halted, and nothing can wake the CPUs");
 		return;
 	}
-	if (m->stop || slowest(m, NULL) || until == CYCLES_NONE)
+	if (m->stop || slowest(m) || until == CYCLES_NONE)
 		return;
 	m->clock.now = until < end ? until : end;
 	clock_run_due(m, m->clock.now);
@@ -150,11 +162,10 @@ static void poll(struct machine *m)
 
 static u64 horizon(const struct machine *m, const struct cpu *c)
 {
-	const struct cpu *next = slowest(m, c);
-	u64 limit = m->clock.next_poll;
+	u64 limit = m->clock.next_poll, others = m->clock.others;
 
-	if (next && cpu_now(next) + SMP_QUANTUM < limit)
-		limit = cpu_now(next) + SMP_QUANTUM;
+	if (others < limit && others + SMP_QUANTUM < limit)
+		limit = others + SMP_QUANTUM;
 	if (m->cfg->profile && m->clock.next_sample < limit)
 		limit = m->clock.next_sample;
 	if (m->cfg->max_cycles && m->cfg->max_cycles < limit)
@@ -205,7 +216,7 @@ void smp_run(struct machine *m)
 		debug_boundary(m);
 		if (m->snapshot_wanted)
 			machine_take_snapshot(m);
-		c = slowest(m, NULL);
+		c = slowest(m);
 		if (!c)
 			all_asleep(m);
 		else if (boundary(m, c))
