@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import checks_floors, checks_kvm, checks_lockstep, checks_root, checks_smp, machine
+from . import checks_engines, checks_floors, checks_kvm, checks_lockstep, checks_root, checks_smp, machine
 from .tap import results
 
 HV = "insmod /modules/ooh_hv.ko || exit 3\n"
@@ -44,4 +44,5 @@ def run(long):
     yield from checks_lockstep.run(long)
     yield from checks_kvm.run(long)
     if long:
+        yield from checks_engines.run()
         yield from checks_root.run()
