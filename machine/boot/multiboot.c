@@ -100,7 +100,7 @@ static int load_by_addresses(struct machine *m, const struct image *img, const s
 
 static int load_image(struct machine *m, const struct image *img, struct elf_result *out)
 {
-	struct mb_header h;
+	struct mb_header h = { 0 };
 	s64 off = find_header(img, &h);
 
 	if (h.flags & 0xffff & ~(KNOWN_REQUIRED | FLAG_VIDEO))
@@ -175,7 +175,7 @@ static int put_cmdline(struct machine *m, const struct machine_config *cfg, stru
 int multiboot_boot(struct machine *m, const struct machine_config *cfg, const struct image *img)
 {
 	struct mb_info info = { 0 };
-	struct elf_result elf;
+	struct elf_result elf = { 0 };
 	int status = load_image(m, img, &elf);
 
 	if (!status)

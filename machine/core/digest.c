@@ -75,14 +75,16 @@ static u64 point_after(const struct machine *m, u64 now)
 int digest_open(struct machine *m, const struct machine_config *cfg)
 {
 	struct digest *d;
-	FILE *f;
+	FILE *f = NULL;
 
 	if (!cfg->digest)
 		return STATUS_OK;
-	f = strcmp(cfg->digest, "-") == 0 ? stdout : fopen(cfg->digest, "we");
 	d = calloc(1, sizeof(*d));
-	if (!f || !d) {
+	if (d)
+		f = strcmp(cfg->digest, "-") == 0 ? stdout : fopen(cfg->digest, "we");
+	if (!f) {
 		fprintf(stderr, "ooh-machine: %s: %s\n", cfg->digest, strerror(errno));
+		free(d);
 		return STATUS_ENVIRONMENT;
 	}
 	setvbuf(f, NULL, _IOLBF, BUFSIZ); /* whoever compares wants to see each line at once */

@@ -75,7 +75,7 @@ static int broken(struct snap *s, const char *what, const char *name)
 
 static void append(struct snap *s, const void *p, size_t n)
 {
-	if (s->failed)
+	if (s->failed || !n)
 		return;
 	if (s->n + n > s->room) {
 		size_t room = (s->n + n) * 2;
@@ -129,7 +129,7 @@ static void load_record(struct snap *s, const char *name, void *p, u64 n)
 		broken(s, "the record has another size: saved by another version", name);
 	else if (!(data = take(s, n)))
 		broken(s, "ends too early", name);
-	else
+	else if (n)
 		memcpy(p, data, n);
 }
 
@@ -175,9 +175,13 @@ static void snap_string(struct snap *s, const char *name, const char **string)
 	if (n && !copy)
 		broken(s, "ends too early", name);
 	snap_bytes(s, name, copy, copy ? n : 0);
+	if (s->failed) {
+		free(copy);
+		copy = NULL;
+	}
 	if (copy)
 		copy[n - 1] = '\0';
-	*string = s->failed ? NULL : copy;
+	*string = copy;
 }
 
 /* What the machine is made of, besides what the header says. */
@@ -388,7 +392,7 @@ static int read_state(struct snap *s, struct header *h)
 int snapshot_read_config(const char *dir, struct machine_config *cfg)
 {
 	struct snap s = { .dir = dir, .restoring = true };
-	struct header h;
+	struct header h = { 0 };
 	int err = read_state(&s, &h);
 
 	if (!err)

@@ -156,7 +156,7 @@ static u64 rotate_carry_right(u64 a, unsigned n, unsigned width, bool *cf)
 {
 	u64 r = n == 64 ? 0 : a >> n;
 
-	r |= (u64)*cf << (width - n);
+	r |= (u64)*cf << (width - n); /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): n is 1 to width */
 	if (n > 1)
 		r |= a << (width + 1 - n);
 	*cf = (a >> (n - 1)) & 1;

@@ -200,7 +200,7 @@ static int read_data(struct gdb_link *l)
 		return -1;
 	l->packet[n] = 0;
 	l->packet_n = n;
-	return fits && (digit(hi) << 4 | digit(lo)) == (int)(sum & 0xff);
+	return fits && digit(hi) >= 0 && digit(lo) >= 0 && (digit(hi) << 4 | digit(lo)) == (int)(sum & 0xff);
 }
 
 bool gdb_receive(struct gdb_link *l)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reset, snapshots, and the refusals that every instruction of the room begins with. */
+#include <cpuid.h>
+
 #include "machine/core/snapshot.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/fpu/access.h"
@@ -32,6 +34,14 @@ void fpu_snap(struct cpu *c, struct snap *s)
 	snap_var(s, "mxcsr", f->mxcsr);
 }
 
+/* Not every compiler has a name for it. */
+static bool host_has_f16c(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 const char *fpu_host_lacks(void)
 {
 	const struct { bool wanted; int there; const char *text; } all[] = {
@@ -41,7 +51,7 @@ const char *fpu_host_lacks(void)
 		{ cpuid_has(NULL, FEAT_AVX), __builtin_cpu_supports("avx"), "AVX: --cpu -avx does without" },
 		{ cpuid_has(NULL, FEAT_AVX2), __builtin_cpu_supports("avx2"), "AVX2: --cpu -avx2 does without" },
 		{ cpuid_has(NULL, FEAT_FMA), __builtin_cpu_supports("fma"), "FMA: --cpu -fma does without" },
-		{ cpuid_has(NULL, FEAT_F16C), __builtin_cpu_supports("f16c"), "F16C: --cpu -f16c does without" },
+		{ cpuid_has(NULL, FEAT_F16C), host_has_f16c(), "F16C: --cpu -f16c does without" },
 	};
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)

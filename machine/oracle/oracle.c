@@ -297,7 +297,7 @@ static void restore_watch(struct machine *m, struct watch *w, struct snap *s, co
 
 	begin(m, w, what[0], what[1], what[2]);
 	snap_pages(s, "oracle written", &pages, &n);
-	for (u64 i = 0; i < n; i++)
+	for (u64 i = 0; pages && i < n; i++)
 		mark(m, w, pages[i]);
 	free(pages);
 	snap_pages(s, "oracle frozen", &w->frozen, &w->frozen_n);
