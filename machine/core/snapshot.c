@@ -168,7 +168,7 @@ static void snap_string(struct snap *s, const char *name, const char **string)
 
 	snap_var(s, name, n);
 	if (!s->restoring) {
-		snap_bytes(s, name, (void *)*string, n);
+		snap_bytes(s, name, (void *)*string, *string ? n : 0);
 		return;
 	}
 	copy = n && n <= s->n - s->at ? malloc(n) : NULL;

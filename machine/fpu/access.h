@@ -184,6 +184,16 @@ static inline u64 mmx_ld(struct cpu *c, const struct op *o)
 	return ld64(c, o, op_lin(c, o, 8, ACCESS_READ));
 }
 
+/* LDMXCSR, of either encoding. */
+static inline void mxcsr_load(struct cpu *c, const struct op *o)
+{
+	u32 v = ld32(c, o, op_lin(c, o, 4, ACCESS_READ));
+
+	if (unlikely(v & ~MXCSR_VALID))
+		cpu_raise_err(c, o, VEC_GP, 0);
+	c->fpu.mxcsr = v;
+}
+
 /* General registers: 32-bit results clear the upper half. */
 static inline void gpr_set32(struct cpu *c, unsigned i, u32 v)
 {

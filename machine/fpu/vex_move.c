@@ -257,13 +257,8 @@ HANDLER(zeroall)
 
 HANDLER(ldmxcsr)
 {
-	u32 v;
-
 	avx_check(c, o);
-	v = ld32(c, o, op_lin(c, o, 4, ACCESS_READ));
-	if (unlikely(v & ~MXCSR_VALID))
-		cpu_raise_err(c, o, VEC_GP, 0);
-	c->fpu.mxcsr = v;
+	mxcsr_load(c, o);
 	OP_NEXT(c, o);
 }
 
