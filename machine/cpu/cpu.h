@@ -130,7 +130,7 @@ struct cpu {
 	s64 counted;        /* the budget when translated code was last entered: up to it insns is exact */
 	s64 held;           /* taken from the budget while translated code runs, so that it leaves at the block's end */
 	struct block *jit_target; /* of an indirect branch on its way through a look-up */
-	u64 jit_rip;
+	u64 jit_rip, jit_value;
 	u64 jit_addend[JIT_ADDENDS]; /* of pages that a running translation has looked up */
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */

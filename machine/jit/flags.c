@@ -176,6 +176,25 @@ void flags_only_mem(struct tr *t)
 	t->fl = (struct flags_at){ .mem = true };
 }
 
+/* AH and AL have the flags now: cc_* and nothing else holds them. */
+void flags_from_ax(struct tr *t)
+{
+	flags_store_ax(&t->a);
+	op_done(t, false);
+	flags_only_mem(t);
+	t->fl.mem_host = !(t->o->flags & OP_MEM); /* a miss has left the reference's form */
+}
+
+void flags_in_ax(struct tr *t)
+{
+	flags_to_mem(t);
+	t->fl.host = false;
+	t->fl.lazy.kind = LAZY_NONE;
+	flags_to_host(t); /* which makes them CC_HOST in memory */
+	t->fl.host = false;
+	x_op(&t->a, MAP_0F | 0xb7, 4, T0, CPU(cc_src)); /* MOVZX EAX, word */
+}
+
 u32 flags_registers_written(const struct tr *t)
 {
 	u32 set = 0;

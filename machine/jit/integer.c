@@ -1,64 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Integer instructions. What is not here, or refused by `can`, runs by its handler. */
 #include "machine/cpu/alu.h"
-#include "machine/jit/state.h"
+#include "machine/jit/operand.h"
 
-static const struct lazy no_lazy = { .kind = LAZY_NONE };
-
-static bool is_mem(const struct tr *t, unsigned i)
-{
-	return t->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
-}
-
-static bool is_imm(const struct tr *t, unsigned i)
-{
-	return t->ops[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-}
-
-/* Number of a general register operand as the handlers have it; 8-bit ones are byte offsets there. */
-static unsigned number(unsigned r, unsigned size)
-{
-	return size == 1 ? r >> 3 : r;
-}
-
-static bool high_byte(unsigned r, unsigned size)
-{
-	return size == 1 && (r & 1);
-}
-
-/* The host register that holds guest register g: its home, or `scratch` loaded with it. */
-static unsigned in_register(struct tr *t, unsigned g, unsigned scratch)
-{
-	if (jit_home[g] >= 0)
-		return (unsigned)jit_home[g];
-	x_load(&t->a, 8, scratch, guest_mem(g));
-	return scratch;
-}
-
-/* Where an op of this size may put its result for g: its home; memory if no upper half is to be cleared; or T0. */
-static struct rm target(unsigned g, unsigned size)
-{
-	return jit_home[g] < 0 && size == 4 ? rm_reg(T0) : guest(g);
-}
-
-static void target_load(struct tr *t, unsigned g, struct rm to)
-{
-	if (to.reg == T0)
-		x_load(&t->a, 4, T0, guest_mem(g));
-}
-
-static void target_keep(struct tr *t, unsigned g, struct rm to)
-{
-	if (to.reg == T0)
-		x_store(&t->a, 8, guest_mem(g), T0);
-}
-
-static bool can_memory(const struct tr *t)
-{
-	return !(t->o->flags & OP_MEM) || mem_supported(t);
-}
-
-/* Two operands: no high bytes, whichever of them are registers. */
+/* Two operands, no high bytes. */
 static bool can_two(const struct tr *t)
 {
 	const struct op *o = t->o;
@@ -197,11 +142,23 @@ static void alu_memory(struct tr *t, enum alu k)
 		flags_produced(t, no_lazy);
 }
 
+static bool has_high(const struct tr *t)
+{
+	return bytes_high(t, 0) || bytes_high(t, 1);
+}
+
+static bool can_alu(const struct tr *t)
+{
+	return has_high(t) ? bytes_can(t) : can_two(t);
+}
+
 static void emit_alu(struct tr *t)
 {
 	enum alu k = (enum alu)alu_number(t->insn->mnemonic);
 
-	if (is_mem(t, 0))
+	if (has_high(t))
+		bytes_alu(t, k);
+	else if (is_mem(t, 0))
 		alu_memory(t, k);
 	else if (is_mem(t, 1))
 		alu_load(t, k);
@@ -222,7 +179,7 @@ static bool can_mov(const struct tr *t)
 	if ((o->flags & OP_MEM) && o->base == REG_ZERO && o->index == REG_ZERO && is_mem(t, !is_mem(t, 0)) &&
 	    t->ops[!is_mem(t, 0)].mem.disp.value != o->disp)
 		return false; /* a 64-bit offset */
-	return can_two(t);
+	return can_alu(t);
 }
 
 static void mov_to_register(struct tr *t)
@@ -262,7 +219,9 @@ static void emit_mov(struct tr *t)
 	unsigned size = o->size, dst = number(o->dst, size);
 	struct asm_buf *a = &t->a;
 
-	if (is_mem(t, 0)) {
+	if (has_high(t)) {
+		bytes_mov(t);
+	} else if (is_mem(t, 0)) {
 		mem_operand(t, size, true);
 		if (is_imm(t, 1))
 			x_store_imm(a, size, rm_mem(T1, 0), (s32)o->imm);
@@ -288,7 +247,7 @@ static unsigned source_size(const struct tr *t)
 
 static bool can_extend(const struct tr *t)
 {
-	return source_size(t) <= t->o->size && (is_mem(t, 1) || !high_byte(t->o->src, source_size(t))) && can_memory(t);
+	return source_size(t) <= t->o->size && can_memory(t);
 }
 
 static void emit_extend(struct tr *t)
@@ -303,6 +262,8 @@ static void emit_extend(struct tr *t)
 	if (is_mem(t, 1)) {
 		mem_operand(t, from, false);
 		src = rm_mem(T1, 0);
+	} else if (bytes_high(t, 1)) {
+		src = rm_reg(bytes_extended(t));
 	} else {
 		src = guest(number(o->src, from));
 	}
@@ -418,175 +379,6 @@ static void emit_not(struct tr *t)
 	unary(t, 0xf6, 2, false);
 }
 
-/* AH and AL have the flags now: cc_* and nothing else holds them. */
-static void flags_from_ax(struct tr *t)
-{
-	flags_store_ax(&t->a);
-	op_done(t, false);
-	flags_only_mem(t);
-	t->fl.mem_host = !(t->o->flags & OP_MEM); /* a miss has left the reference's form */
-}
-
-/* Shifts. OF after a count above 1, and AF, are undefined in the manual, so the host's flags are not taken for them. */
-static unsigned shift_count(const struct tr *t)
-{
-	return (unsigned)t->ops[1].imm.value.u & (t->o->size == 8 ? 63 : 31);
-}
-
-static bool rotates(const struct tr *t)
-{
-	return t->insn->mnemonic == ZYDIS_MNEMONIC_ROL || t->insn->mnemonic == ZYDIS_MNEMONIC_ROR;
-}
-
-static bool shifts_register(const struct tr *t)
-{
-	return !is_mem(t, 0) && t->o->size >= 4 && (!is_imm(t, 1) || shift_count(t) != 0);
-}
-
-static bool can_shift(const struct tr *t)
-{
-	return shifts_register(t) && (is_imm(t, 1) || t->o->dst != RCX);
-}
-
-/* AH and AL of the flags after a shift by an immediate, the host's flags being those of the shift. */
-static void shift_flags(struct tr *t, unsigned n)
-{
-	struct asm_buf *a = &t->a;
-
-	x_u8(a, 0x9f); /* LAHF */
-	if (n == 1) {
-		x_op(a, MAP_0F | 0x90, 1, 0, rm_reg(HAX));
-	} else if (t->insn->mnemonic == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
-		x_u8(a, 0x88), x_u8(a, 0xe0);      /* MOV AL, AH */
-		x_shift_imm(a, 5, 1, rm_reg(HAX), 7);
-		x_u8(a, 0x30), x_u8(a, 0xe0);      /* XOR AL, AH */
-		x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff01);
-	} else {
-		x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
-	}
-	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xef01); /* AF = 0 */
-	flags_from_ax(t);
-}
-
-/* The same after a rotation: CF is new, and OF by the result's top bits; the host's flags have all others. */
-static void rotated_ax(struct tr *t, struct rm result)
-{
-	struct asm_buf *a = &t->a;
-	unsigned top = 8u * t->o->size - 1;
-
-	x_u8(a, 0x9f); /* LAHF */
-	x_load(a, 8, T1, result);
-	x_load(a, 8, T2, result);
-	x_shift_imm(a, 5, t->o->size, rm_reg(T1), top);
-	if (t->insn->mnemonic == ZYDIS_MNEMONIC_ROR)
-		x_shift_imm(a, 5, t->o->size, rm_reg(T2), top - 1);
-	x_alu(a, X_XOR, 4, T1, rm_reg(T2));
-	x_alu_imm(a, X_AND, 4, rm_reg(T1), 1);
-	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xff00);
-	x_alu(a, X_OR, 4, HAX, rm_reg(T1));
-}
-
-static void rotate_flags(struct tr *t, struct rm result)
-{
-	rotated_ax(t, result);
-	flags_from_ax(t);
-}
-
-/* The same after a shift by CL. */
-static void shifted_ax(struct tr *t, struct rm result)
-{
-	struct asm_buf *a = &t->a;
-	ZydisMnemonic m = t->insn->mnemonic;
-
-	x_u8(a, 0x9f); /* LAHF */
-	if (m == ZYDIS_MNEMONIC_SHL) { /* OF = SF ^ CF */
-		x_u8(a, 0x88), x_u8(a, 0xe0);      /* MOV AL, AH */
-		x_shift_imm(a, 5, 1, rm_reg(HAX), 7);
-		x_u8(a, 0x30), x_u8(a, 0xe0);      /* XOR AL, AH */
-	} else if (m == ZYDIS_MNEMONIC_SHR) { /* the bit below the top: the top is 0 */
-		x_load(a, 8, T1, result);
-		x_shift_imm(a, 5, t->o->size, rm_reg(T1), 8u * t->o->size - 2);
-		x_load(a, 1, HAX, rm_reg(T1));
-	} else {
-		x_store_imm(a, 1, rm_reg(HAX), 0);
-	}
-	x_alu_imm(a, X_AND, 4, rm_reg(HAX), 0xef01); /* AF = 0 */
-}
-
-/* A count of 0 leaves the flags, which are in cc_*, as they are. */
-static void flags_unless_zero(struct tr *t)
-{
-	struct asm_buf *a = &t->a;
-	u8 *zero;
-
-	x_test_imm(a, 1, rm_reg(HCX), t->o->size == 8 ? 63 : 31);
-	zero = x_jcc(a, CC_X_E);
-	flags_store_ax(a);
-	x_patch(zero, a->p);
-	flags_only_mem(t);
-}
-
-static void shift_by_cl(struct tr *t, unsigned ext)
-{
-	const struct op *o = t->o;
-	struct rm to = target(o->dst, o->size);
-	bool wanted = flags_wanted(t);
-
-	_Static_assert(HCX == 1, "the guest's CL is the host's");
-	if (wanted) {
-		flags_to_mem(t);
-		if (rotates(t))
-			flags_to_host(t);
-	}
-	target_load(t, o->dst, to);
-	x_op(&t->a, 0xd3, o->size, ext, to);
-	target_keep(t, o->dst, to);
-	if (!wanted) {
-		flags_produced(t, no_lazy);
-		return;
-	}
-	if (rotates(t))
-		rotated_ax(t, guest(o->dst));
-	else
-		shifted_ax(t, guest(o->dst));
-	flags_unless_zero(t);
-}
-
-static unsigned shift_extension(ZydisMnemonic m)
-{
-	switch (m) {
-	case ZYDIS_MNEMONIC_ROL: return 0;
-	case ZYDIS_MNEMONIC_ROR: return 1;
-	case ZYDIS_MNEMONIC_SHL: return 4;
-	case ZYDIS_MNEMONIC_SHR: return 5;
-	default:                 return 7;
-	}
-}
-
-static void emit_shift(struct tr *t)
-{
-	const struct op *o = t->o;
-	unsigned ext = shift_extension(t->insn->mnemonic);
-	bool wanted = flags_wanted(t);
-	struct rm to = target(o->dst, o->size);
-
-	if (!is_imm(t, 1)) {
-		shift_by_cl(t, ext);
-		return;
-	}
-	if (wanted && rotates(t))
-		flags_to_host(t);
-	target_load(t, o->dst, to);
-	x_shift_imm(&t->a, ext, o->size, to, shift_count(t));
-	target_keep(t, o->dst, to);
-	if (wanted && rotates(t))
-		rotate_flags(t, guest(o->dst));
-	else if (wanted)
-		shift_flags(t, shift_count(t));
-	else
-		flags_produced(t, no_lazy);
-}
-
 /*
  * The flags after a multiplication: CF and OF are the host's. SF and PF follow the lower half, in rm, but those of 0
  * are clear like ZF and AF (undefined in the manual).
@@ -668,6 +460,51 @@ static void emit_mul(struct tr *t)
 	x_op(&t->a, 0xf7, o->size, t->insn->mnemonic == ZYDIS_MNEMONIC_MUL ? 4 : 5, src);
 	x_store(&t->a, 8, guest(RAX), HAX);
 	multiplied(t, RAX);
+}
+
+/* T1 = the divisor. Flags are undefined in the manual; the reference leaves them. */
+static void divisor(struct tr *t)
+{
+	const struct op *o = t->o;
+
+	flags_to_mem(t); /* #DE comes after the access */
+	if (is_mem(t, 0))
+		mem_operand(t, o->size, false);
+	flags_clobber(t);
+	x_load(&t->a, o->size, T1, is_mem(t, 0) ? rm_mem(T1, 0) : guest(o->dst));
+	x_load(&t->a, 8, HAX, guest(RAX));
+}
+
+static void divide(struct tr *t, unsigned ext)
+{
+	x_op(&t->a, 0xf7, t->o->size, ext, rm_reg(T1));
+	x_store(&t->a, 8, guest(RAX), HAX);
+}
+
+/* #DE is the handler's. */
+static void emit_div(struct tr *t)
+{
+	divisor(t);
+	x_alu(&t->a, X_CMP, t->o->size, HDX, rm_reg(T1));
+	cold_add(t, COLD_CALL, x_jcc(&t->a, CC_X_AE), NULL, 0);
+	divide(t, 6);
+}
+
+/* So are dividends longer than the divisor, and the divisors -1 and 0. */
+static void emit_idiv(struct tr *t)
+{
+	struct asm_buf *a = &t->a;
+	unsigned size = t->o->size;
+
+	divisor(t);
+	x_load(a, 8, T2, rm_reg(HAX));
+	x_shift_imm(a, 7, size, rm_reg(T2), 8 * size - 1);
+	x_alu(a, X_CMP, size, T2, rm_reg(HDX));
+	cold_add(t, COLD_CALL, x_jcc(a, CC_X_NE), NULL, 0);
+	x_lea(a, size, T2, T1, -1, 0, 1);
+	x_alu_imm(a, X_CMP, size, rm_reg(T2), 1);
+	cold_add(t, COLD_CALL, x_jcc(a, CC_X_BE), NULL, 0);
+	divide(t, 7);
 }
 
 static bool can_imul_any(const struct tr *t)
@@ -848,9 +685,14 @@ static void emit_nop(struct tr *t)
 
 /* PUSH POP LEAVE of 64 bits */
 
+static bool can_pop(const struct tr *t)
+{
+	return t->o->size == 8 && !is_mem(t, 0) && lower_gpr(t->ops[0].reg.value) >= 0;
+}
+
 static bool can_push(const struct tr *t)
 {
-	return t->o->size == 8 && !is_mem(t, 0) && (is_imm(t, 0) || lower_gpr(t->ops[0].reg.value) >= 0);
+	return t->o->size == 8 && (is_imm(t, 0) || (is_mem(t, 0) ? mem_supported(t) : can_pop(t)));
 }
 
 static void emit_push(struct tr *t)
@@ -858,9 +700,17 @@ static void emit_push(struct tr *t)
 	const struct op *o = t->o;
 	unsigned sp = (unsigned)jit_home[RSP];
 
+	if (is_mem(t, 0)) {
+		mem_operand(t, 8, false);
+		x_load(&t->a, 8, T0, rm_mem(T1, 0));
+		x_store(&t->a, 8, CPU(jit_value), T0);
+	}
 	x_lea(&t->a, 8, T1, (int)sp, -1, 0, -8);
 	mem_lookup(t, 8, true);
-	if (is_imm(t, 0))
+	if (is_mem(t, 0)) {
+		x_load(&t->a, 8, T0, CPU(jit_value));
+		x_store(&t->a, 8, rm_mem(T1, 0), T0);
+	} else if (is_imm(t, 0))
 		x_store_imm(&t->a, 8, rm_mem(T1, 0), (s32)o->imm);
 	else
 		x_store(&t->a, 8, rm_mem(T1, 0), in_register(t, o->dst, T0));
@@ -893,7 +743,7 @@ static bool can_leave(const struct tr *t)
 	return t->o->size == 8;
 }
 
-#define ALU_ROW(name, more) { ZYDIS_MNEMONIC_##name, EFFECT_KILLS | (more), can_two, emit_alu }
+#define ALU_ROW(name, more) { ZYDIS_MNEMONIC_##name, EFFECT_KILLS | (more), can_alu, emit_alu }
 #define NOP_ROW(name) { ZYDIS_MNEMONIC_##name, EFFECT_NO_ACCESS, can_always, emit_nop }
 
 static const struct emitter table[] = {
@@ -909,13 +759,10 @@ static const struct emitter table[] = {
 	{ ZYDIS_MNEMONIC_DEC, EFFECT_PART, can_one, emit_dec },
 	{ ZYDIS_MNEMONIC_NEG, EFFECT_KILLS, can_one, emit_neg },
 	{ ZYDIS_MNEMONIC_NOT, 0, can_one, emit_not },
-	{ ZYDIS_MNEMONIC_SHL, EFFECT_PART, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_SHR, EFFECT_PART, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_SAR, EFFECT_PART, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_ROL, EFFECT_PART, can_shift, emit_shift },
-	{ ZYDIS_MNEMONIC_ROR, EFFECT_PART, can_shift, emit_shift },
 	{ ZYDIS_MNEMONIC_IMUL, EFFECT_KILLS, can_imul_any, emit_imul_any },
 	{ ZYDIS_MNEMONIC_MUL, EFFECT_KILLS, can_mul, emit_mul },
+	{ ZYDIS_MNEMONIC_DIV, EFFECT_SEEN, can_mul, emit_div },
+	{ ZYDIS_MNEMONIC_IDIV, EFFECT_SEEN, can_mul, emit_idiv },
 	{ ZYDIS_MNEMONIC_BT, EFFECT_PART, can_bit, emit_bit },
 	{ ZYDIS_MNEMONIC_BTS, EFFECT_PART, can_bit, emit_bit },
 	{ ZYDIS_MNEMONIC_BTR, EFFECT_PART, can_bit, emit_bit },
@@ -929,7 +776,7 @@ static const struct emitter table[] = {
 	{ ZYDIS_MNEMONIC_CQO, 0, can_wide, emit_extend_to_dx },
 	{ ZYDIS_MNEMONIC_BSWAP, 0, can_wide, emit_bswap },
 	{ ZYDIS_MNEMONIC_PUSH, EFFECT_SEEN, can_push, emit_push },
-	{ ZYDIS_MNEMONIC_POP, EFFECT_SEEN, can_push, emit_pop },
+	{ ZYDIS_MNEMONIC_POP, EFFECT_SEEN, can_pop, emit_pop },
 	{ ZYDIS_MNEMONIC_LEAVE, EFFECT_SEEN, can_leave, emit_leave },
 	NOP_ROW(NOP), NOP_ROW(ENDBR32), NOP_ROW(ENDBR64), NOP_ROW(PREFETCH), NOP_ROW(PREFETCHNTA),
 	NOP_ROW(PREFETCHT0), NOP_ROW(PREFETCHT1), NOP_ROW(PREFETCHT2), NOP_ROW(PREFETCHW), NOP_ROW(LFENCE),
@@ -938,14 +785,6 @@ static const struct emitter table[] = {
 
 static const struct emitter cmov = { 0, EFFECT_READS, can_cmov, emit_cmov };
 static const struct emitter setcc = { 0, EFFECT_READS, can_setcc, emit_setcc };
-
-/* A shift by a constant sets all flags, if it is not 0; everything else may leave some or all. */
-u8 integer_effect(const struct tr *t, u8 effect)
-{
-	if (t->plan[t->i].emitter->emit == emit_shift && is_imm(t, 1) && !rotates(t))
-		return EFFECT_KILLS;
-	return effect;
-}
 
 const struct emitter *integer_find(const struct tr *t)
 {

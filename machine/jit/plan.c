@@ -67,6 +67,7 @@ static bool stack_access(struct planner *p, struct access *x)
 
 	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_CALL:
 		x->write = true;
 		break;
@@ -232,8 +233,10 @@ static void follow_registers(struct planner *p)
 			set_register(p, r, (struct value){ .number = p->values++ });
 	if (known)
 		set_register(p, (unsigned)full_register(&t->ops[0]), v);
-	if (t->o->size == 8 && (m == ZYDIS_MNEMONIC_PUSH || m == ZYDIS_MNEMONIC_POP) && full_register(&t->ops[0]) != RSP)
-		set_register(p, RSP, (struct value){ sp.number, sp.plus + (m == ZYDIS_MNEMONIC_PUSH ? -8 : 8) });
+	if (m == ZYDIS_MNEMONIC_PUSH || m == ZYDIS_MNEMONIC_PUSHFQ)
+		set_register(p, RSP, (struct value){ sp.number, sp.plus - 8 });
+	else if (m == ZYDIS_MNEMONIC_POP && full_register(&t->ops[0]) != RSP)
+		set_register(p, RSP, (struct value){ sp.number, sp.plus + 8 });
 }
 
 /* --- vector instructions may fault because of control registers, but after one all in a block may not --- */
@@ -250,15 +253,17 @@ static void follow_vectors(struct planner *p)
 	p->mxcsr |= vector_float(t);
 }
 
-static bool accesses_by_itself(const struct tr *t)
+/* Is an access all that the op may fault for? */
+static bool faults_by_access(const struct tr *t)
 {
 	switch (t->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_POP:
 	case ZYDIS_MNEMONIC_LEAVE:
 		return true;
 	default:
-		return t->o->flags & OP_MEM;
+		return !(t->plan[t->i].emitter->effect & EFFECT_SEEN);
 	}
 }
 
@@ -275,7 +280,7 @@ static void effects(struct planner *p)
 		}
 		if (t->plan[i].vector)
 			follow_vectors(p);
-		else if (t->plan[i].follows && accesses_by_itself(t) && !(t->o->flags & OP_END))
+		else if (t->plan[i].follows && faults_by_access(t) && !(t->o->flags & OP_END))
 			t->effect[i] &= (u8)~EFFECT_SEEN;
 	}
 }
@@ -294,6 +299,10 @@ static void find_groups(struct planner *p)
 			memset(p->open_of, 0xff, sizeof(p->open_of));
 			forget_registers(p);
 			continue;
+		}
+		if (t->insn->mnemonic == ZYDIS_MNEMONIC_SWAPGS) { /* addresses by GS are others */
+			close_groups(p, i);
+			memset(p->open_of, 0xff, sizeof(p->open_of));
 		}
 		if (find_access(p, &x))
 			enter_group(p, i, &x);

@@ -203,6 +203,8 @@ void flags_lazy_out(struct asm_buf *a, const struct lazy *l); /* cc_* from a laz
 u32 flags_registers_written(const struct tr *t); /* by the op, a bit each */
 void flags_before_write(struct tr *t); /* the op's register operands are about to be overwritten */
 void flags_store_ax(struct asm_buf *a); /* AH and AL as of LAHF and SETO */
+void flags_from_ax(struct tr *t);  /* the op's flags are in AH and AL */
+void flags_in_ax(struct tr *t);    /* puts them there; cc_src has the same afterwards */
 
 /* vector.c. Host code that stores what is dirty, and loads it again: for a detour into C. */
 void vector_out(struct asm_buf *a, const struct vectors_at *v);
@@ -218,7 +220,7 @@ void mem_segment(struct tr *t); /* adds the segment's base to T1 */
 bool mem_supported(const struct tr *t);
 
 /*
- * How a mnemonic is translated: integer.c, branch.c, vector.c. `can` may refuse the operands, or because flags are wanted
+ * How a mnemonic is translated: integer.c, shift.c, bits.c, system.c, branch.c, vector.c. `can` may refuse the operands, or because flags are wanted
  * that it cannot make (then effect has EFFECT_SEEN, too): the handler does it.
  */
 struct emitter {
@@ -228,7 +230,16 @@ struct emitter {
 	void (*emit)(struct tr *t);
 };
 const struct emitter *integer_find(const struct tr *t);
-u8 integer_effect(const struct tr *t, u8 effect); /* by the operands */
+/* bytes.c: where one of two operands is AH, CH, DH or BH. */
+bool bytes_high(const struct tr *t, unsigned i);
+bool bytes_can(const struct tr *t);
+void bytes_alu(struct tr *t, unsigned k); /* enum alu */
+void bytes_mov(struct tr *t);
+unsigned bytes_extended(struct tr *t);
+const struct emitter *shift_find(const struct tr *t);
+u8 shift_effect(const struct tr *t, u8 effect); /* by the operands */
+const struct emitter *bits_find(const struct tr *t);
+const struct emitter *system_find(const struct tr *t);
 const struct emitter *branch_find(const struct tr *t);
 const struct emitter *vector_find(const struct tr *t);
 bool vector_float(const struct tr *t);      /* looks at MXCSR */

@@ -33,10 +33,13 @@ void op_done(struct tr *t, bool flags)
 
 static const struct emitter *find(struct tr *t)
 {
-	const struct emitter *e = integer_find(t);
+	static const struct emitter *(*const rooms[])(const struct tr *) = {
+		integer_find, shift_find, bits_find, system_find, branch_find,
+	};
+	const struct emitter *e = NULL;
 
-	if (!e)
-		e = branch_find(t);
+	for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]) && !e; i++)
+		e = rooms[i](t);
 	t->plan[t->i].vector = !e;
 	return e ? e : vector_find(t);
 }
@@ -87,7 +90,7 @@ static void plan_op(struct tr *t, bool decoded)
 	*effect = EFFECT_SEEN;
 	if (!p->emitter)
 		return;
-	*effect = integer_effect(t, e->effect);
+	*effect = shift_effect(t, e->effect);
 	if ((t->o->flags & OP_MEM) && !(*effect & EFFECT_NO_ACCESS))
 		*effect |= EFFECT_SEEN;
 }
