@@ -31,6 +31,8 @@ char *reserve(size_t pages);
 /* One store to each page, of a value never stored before, at a place that varies. */
 void touch(char *p, size_t pages);
 uint64_t rnd(void);
+/* Of each thread; n tells them apart. The first thread need not. */
+void rnd_begin(uint64_t n);
 
 /* The window to be tracked from here on (the tester starts the tracker); whole: with it, all of the process. */
 void track(char *start, size_t pages);

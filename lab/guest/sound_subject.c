@@ -15,13 +15,19 @@
 
 static int tester = -1;
 static const char *backend;
-static uint64_t state, stamp = 1;
+static uint64_t stamp = 1;
+static __thread uint64_t state;
 
 void subject_start(int fd, const char *name)
 {
 	tester = fd;
 	backend = name;
-	state = seed_option * 0x9e3779b97f4a7c15ull + 1;
+	rnd_begin(0);
+}
+
+void rnd_begin(uint64_t n)
+{
+	state = (seed_option + (n << 32)) * 0x9e3779b97f4a7c15ull + 1;
 }
 
 const char *backend_now(void)
