@@ -151,19 +151,28 @@ static void board_resources(struct aml *a)
 	aml_close(a, device);
 }
 
-static u64 write_dsdt(struct machine *m, u64 *at)
+static void sleep_state(struct aml *a, const char *name, unsigned type)
+{
+	unsigned mark;
+
+	aml_name(a, name);
+	mark = aml_package(a, 4);
+	aml_integer(a, type);
+	aml_integer(a, type);
+	aml_integer(a, 0);
+	aml_integer(a, 0);
+	aml_close(a, mark);
+}
+
+static u64 write_dsdt(struct machine *m, bool bios, u64 *at)
 {
 	struct aml a = { .n = 0 };
 	struct table t;
 	unsigned mark;
 
-	aml_name(&a, "\\_S5_");
-	mark = aml_package(&a, 4);
-	aml_integer(&a, SLEEP_TYPE_S5);
-	aml_integer(&a, SLEEP_TYPE_S5);
-	aml_integer(&a, 0);
-	aml_integer(&a, 0);
-	aml_close(&a, mark);
+	if (bios)
+		sleep_state(&a, "\\_S3_", SLEEP_TYPE_S3);
+	sleep_state(&a, "\\_S5_", SLEEP_TYPE_S5);
 	mark = aml_scope(&a, "\\_SB_");
 	pci_root(&a);
 	board_resources(&a);
@@ -200,7 +209,7 @@ static void set_gas(struct table *t, unsigned off, u16 port, unsigned bits)
 }
 
 /* Offsets by table 5.9 "FADT Format". SMI_CMD is 0: the machine is always in ACPI mode. */
-static u64 write_fadt(struct machine *m, u64 dsdt, u64 facs, u64 *at)
+static u64 write_fadt(struct machine *m, bool bios, u64 dsdt, u64 facs, u64 *at)
 {
 	struct table t;
 
@@ -219,7 +228,7 @@ static u64 write_fadt(struct machine *m, u64 dsdt, u64 facs, u64 *at)
 	set(&t, 98, LATENCY_NONE, 2);
 	set(&t, 108, 0x32, 1); /* the RTC's century register */
 	set(&t, 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, 2);
-	set(&t, 112, FADT_FLAGS, 4);
+	set(&t, 112, bios ? FADT_FLAGS & ~FADT_NO_FIXED_RTC : FADT_FLAGS, 4);
 	set_gas(&t, 116, RESET_PORT, 8);
 	set(&t, 128, RESET_VALUE, 1);
 	set(&t, 140, dsdt, 8);
@@ -290,10 +299,10 @@ static void write_rsdp(struct machine *m, u64 at, u64 xsdt)
 	guest_put(m, at, rsdp, sizeof(rsdp));
 }
 
-u64 acpi_build(struct machine *m)
+u64 acpi_build(struct machine *m, bool bios)
 {
-	u64 at = BIOS_BASE + 64, facs = write_facs(m, &at), dsdt = write_dsdt(m, &at);
-	u64 fadt = write_fadt(m, dsdt, facs, &at), madt = write_madt(m, &at);
+	u64 at = FACS_AT, facs = write_facs(m, &at), dsdt = write_dsdt(m, bios, &at);
+	u64 fadt = write_fadt(m, bios, dsdt, facs, &at), madt = write_madt(m, &at);
 	u64 mcfg = write_mcfg(m, &at);
 	struct table t;
 

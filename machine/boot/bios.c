@@ -4,8 +4,12 @@
  * Multiboot Specification (3.2 "Machine state") wants all that in normal working order, "the PIC programmed with the normal
  * BIOS/DOS values". There are no BIOS calls: software interrupts return at once.
  */
+#include "machine/boot/bios.h"
+
 #include "machine/boot/image.h"
 #include "machine/core/machine.h"
+#include "machine/cpu/cpu.h"
+#include "machine/dev/apic.h"
 #include "machine/dev/devices.h"
 
 #define SEGMENT 0xf000u
@@ -17,6 +21,7 @@
 #define MASTER_AT 0xff60u
 #define SLAVE_AT  0xff70u
 
+#define FACS_WAKING_VECTOR 12
 #define IVT_VECTORS 256u
 #define MASTER_VECTOR 0x08u
 #define SLAVE_VECTOR  0x70u
@@ -65,9 +70,37 @@ static void put_vectors(struct machine *m)
 	guest_put(m, BDA_MEMORY, &(u16){ EBDA_BASE >> 10 }, 2);
 }
 
+static void program_chips(struct machine *m)
+{
+	pic_program(&m->dev->pic, (const u8[]){ MASTER_VECTOR, SLAVE_VECTOR }, (const u8[]){ OPEN_MASTER, OPEN_SLAVE });
+	pit_tick(&m->dev->pit);
+}
+
 void bios_leave(struct machine *m)
 {
 	put_vectors(m);
-	pic_program(&m->dev->pic, (const u8[]){ MASTER_VECTOR, SLAVE_VECTOR }, (const u8[]){ OPEN_MASTER, OPEN_SLAVE });
-	pit_tick(&m->dev->pit);
+	program_chips(m);
+	pm_offer_sleep(&m->dev->pm);
+}
+
+/* ACPI 6.5, 5.2.10 "Firmware ACPI Control Structure (FACS)": real mode, CS = vector >> 4, IP = vector & FH. */
+void bios_resume(struct machine *m)
+{
+	struct cpu *c = m->cpu[0];
+	u32 vector = 0;
+
+	bus_dma_read(m, (hpa_t){ FACS_AT + FACS_WAKING_VECTOR }, &vector, sizeof(vector));
+	if (!vector) {
+		machine_stop(m, STATUS_RESET, "woken up without a waking vector");
+		return;
+	}
+	cpu_kick(c, PEND_WAKE);
+	for (unsigned i = 0; i < m->ncpus; i++)
+		cpu_reset(m->cpu[i]);
+	apic_virtual_wire(c->apic);
+	program_chips(m);
+	c->seg[CS].sel = (u16)(vector >> 4);
+	c->seg[CS].base = vector & ~15u;
+	c->rip = vector & 15;
+	cpu_update_code_mode(c);
 }

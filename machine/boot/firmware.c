@@ -42,9 +42,9 @@ static void setup_mtrrs(struct cpu *c)
 	c->mtrr_def = MTRR_WB | MTRR_DEF_FIXED_ENABLE | MTRR_DEF_ENABLE;
 }
 
-u64 firmware_setup(struct machine *m)
+u64 firmware_setup(struct machine *m, bool bios)
 {
 	setup_mtrrs(m->cpu[0]);
 	apic_virtual_wire(m->cpu[0]->apic);
-	return acpi_build(m);
+	return acpi_build(m, bios);
 }

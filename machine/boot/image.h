@@ -52,13 +52,11 @@ struct memory_range {
 };
 #define MEMORY_RANGES 5
 unsigned firmware_memory_map(const struct machine *m, struct memory_range out[MEMORY_RANGES]);
-/* Returns the address of the RSDP. */
-u64 firmware_setup(struct machine *m);
-
-/* bios.c: interrupt vectors, the 8259s, the timer, as a BIOS leaves them. */
-void bios_leave(struct machine *m);
+/* bios: there is one to wake up by. Returns the address of the RSDP. */
+u64 firmware_setup(struct machine *m, bool bios);
 
 /* acpi.c: writes all tables at BIOS_BASE; returns the address of the RSDP. */
-u64 acpi_build(struct machine *m);
+u64 acpi_build(struct machine *m, bool bios);
+#define FACS_AT (BIOS_BASE + 64)
 
 #endif

@@ -152,7 +152,7 @@ static void put_page_tables(struct machine *m)
 static int enter(struct machine *m, const struct machine_config *cfg, struct params *p, u64 entry)
 {
 	put_memory_map(m, p);
-	put(p, BP_RSDP, firmware_setup(m), 8);
+	put(p, BP_RSDP, firmware_setup(m, false), 8);
 	put(p, HDR_LOADER, LOADER_UNDEFINED, 1);
 	guest_put(m, PARAMS_AT, p, sizeof(*p));
 	put_page_tables(m);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/boot/bios.h"
 #include "machine/boot/entry.h"
 #include "machine/boot/image.h"
 #include "machine/core/config.h"
@@ -186,7 +187,7 @@ int multiboot_boot(struct machine *m, const struct machine_config *cfg, const st
 		return status;
 	put_memory(m, &info);
 	guest_put(m, INFO_AT, &info, sizeof(info));
-	firmware_setup(m);
+	firmware_setup(m, true);
 	bios_leave(m);
 	entry_gdt(m, GDT_AT);
 	entry_protected_mode(m->cpu[0], (u32)elf.entry);

@@ -27,7 +27,7 @@
 #include "machine/oracle/oracle.h"
 
 #define MAGIC "OOHSNAP"
-#define VERSION 7
+#define VERSION 8
 
 struct header {
 	char magic[8];

@@ -204,6 +204,7 @@ void cpu_set_status(struct cpu *c, u32 oszapc); /* the six status flags as in EF
 /* Execution. */
 struct cpu *cpu_new(struct machine *m, unsigned id);
 void cpu_reset(struct cpu *c);                  /* SDM 3A "Processor State After Reset" */
+void cpu_stop(struct cpu *c);                   /* waits for INIT or a start-up message */
 void cpu_run(struct cpu *c);                    /* until the machine stops or the deadline's timers are due */
 void cpu_step(struct cpu *c);                   /* one instruction or event at most, for debuggers */
 void cpu_update_code_mode(struct cpu *c);       /* CS, EFER or CR0.PE changed: code_size, stack_mask, cpl, mmu mode */

@@ -289,6 +289,11 @@ void pit_init(struct pit *p, struct machine *m)
 	bus_add_pio(m, 0x61, 1, port61_read, port61_write, p, "port 61h");
 }
 
+void pit_stop(struct pit *p)
+{
+	write_control(p, 0x36, machine_now(p->m));
+}
+
 void pit_tick(struct pit *p)
 {
 	u64 now = machine_now(p->m);

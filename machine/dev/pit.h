@@ -33,6 +33,8 @@ struct pit {
 void pit_init(struct pit *p, struct machine *m);
 /* Channel 0 counts down from 65536 for ever, as a square wave. */
 void pit_tick(struct pit *p);
+/* Channel 0 stands still. */
+void pit_stop(struct pit *p);
 void pit_snap(struct pit *p, struct snap *s);
 
 #endif

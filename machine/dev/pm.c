@@ -2,11 +2,15 @@
 /* Source: ACPI 6.5, chapter 4.8 "ACPI Register Model" (PM1 event grouping, PM1 control, power management timer). */
 #include "machine/dev/pm.h"
 
+#include "machine/boot/bios.h"
 #include "machine/core/machine.h"
 #include "machine/core/snapshot.h"
+#include "machine/cpu/cpu.h"
 #include "machine/dev/dev.h"
+#include "machine/dev/devices.h"
 
 #define STS_TMR 0x0001
+#define STS_RTC 0x0400
 #define STS_WAK 0x8000
 #define STS_ALL (STS_TMR | 0x0010 | 0x0020 | 0x0100 | 0x0200 | 0x0400 | STS_WAK)
 #define EN_ALL  (STS_TMR | 0x0020 | 0x0100 | 0x0200 | 0x0400)
@@ -44,6 +48,36 @@ static void fire(void *arg, u64 now)
 	update(p);
 }
 
+/*
+ * S3: RAM is kept, and what is in the devices (which is more than a real machine does). The processors do nothing but wait, as
+ * after INIT; the BIOS resets them when it wakes up.
+ */
+static void go_to_sleep(struct pm *p)
+{
+	p->r.asleep = 1;
+	pit_stop(&p->m->dev->pit);
+	for (unsigned i = 0; i < p->m->ncpus; i++)
+		cpu_stop(p->m->cpu[i]);
+}
+
+void pm_rtc_alarm(struct pm *p)
+{
+	if (!p->r.bios)
+		return;
+	p->r.status |= STS_RTC;
+	if (p->r.asleep && (p->r.enable & STS_RTC)) {
+		p->r.asleep = 0;
+		p->r.status |= STS_WAK;
+		bios_resume(p->m);
+	}
+	update(p);
+}
+
+void pm_offer_sleep(struct pm *p)
+{
+	p->r.bios = 1;
+}
+
 static void write_control(struct pm *p, u16 v)
 {
 	p->r.control = (v & CNT_KEPT) | CNT_SCI_EN; /* there is no legacy mode to go back to */
@@ -51,6 +85,8 @@ static void write_control(struct pm *p, u16 v)
 		return;
 	if (CNT_SLP_TYP(v) == SLEEP_TYPE_S5)
 		machine_stop(p->m, STATUS_OK, "power-off");
+	if (CNT_SLP_TYP(v) == SLEEP_TYPE_S3 && p->r.bios)
+		go_to_sleep(p);
 }
 
 static u32 register_at(const struct pm *p, unsigned port)

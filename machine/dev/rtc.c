@@ -8,6 +8,7 @@
 #include "machine/core/machine.h"
 #include "machine/core/snapshot.h"
 #include "machine/dev/dev.h"
+#include "machine/dev/devices.h"
 
 #define RTC_IRQ 8
 #define REG_SECONDS 0
@@ -157,6 +158,8 @@ static void update_irq(struct rtc *t)
 	*c &= C_PF | C_AF | C_UF;
 	if (*c & t->r.ram[REG_B])
 		*c |= C_IRQF;
+	if (*c & t->r.ram[REG_B] & C_AF)
+		pm_rtc_alarm(&t->m->dev->pm);
 	irq_set(t->m, RTC_IRQ, *c & C_IRQF);
 }
 

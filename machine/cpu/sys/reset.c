@@ -111,6 +111,11 @@ void cpu_reset(struct cpu *c)
 	reset_done(c, CR0_CD | CR0_NW | CR0_ET);
 }
 
+void cpu_stop(struct cpu *c)
+{
+	c->activity = WAIT_SIPI;
+}
+
 /* CD and NW keep their values. */
 void sys_init(struct cpu *c)
 {

@@ -2,6 +2,7 @@
 /* PIT, RTC and PM timer in virtual time. */
 #include "arch/apic.h"
 #include "arch/x86.h"
+#include "machine/dev/devices.h"
 #include "machine/dev/pit.h"
 #include "machine/dev/pm.h"
 #include "tests/machine/dev/pc.h"
@@ -234,6 +235,32 @@ static void pm_timer_runs_at_its_frequency(void **state)
 	pc_free(pc);
 }
 
+static void an_alarm_wakes_from_s3(void **state)
+{
+	const u32 vector = 0x12345;
+	struct pc *pc = pc_new("null");
+
+	bus_dma_write(&pc->m, (hpa_t){ 0xe0040 + 12 }, &vector, sizeof(vector));
+	bus_pio_write(&pc->m, pc->c, PM1A_EVENT + 2, 2, 0x400);
+	for (u8 reg = 1; reg <= 5; reg += 2)
+		out8(pc, 0x70, reg), out8(pc, 0x71, 0xff);
+	out8(pc, 0x70, 11), out8(pc, 0x71, 0x22);
+	bus_pio_write(&pc->m, pc->c, PM1A_CONTROL, 2, 0x2400);
+	assert_int_equal(pc->c->activity, ACTIVE); /* without a BIOS nothing can wake it: there is no S3 */
+	pm_offer_sleep(&pc->m.dev->pm);
+	pit_load(pc, 0x36, 0x40, 0);
+	bus_pio_write(&pc->m, pc->c, PM1A_CONTROL, 2, 0x2400);
+	assert_int_equal(pc->c->activity, WAIT_SIPI);
+	pass(pc, TSC_HZ);
+	assert_int_equal(pc->c->activity, ACTIVE);
+	assert_int_equal(pc->c->seg[CS].sel, 0x1234);
+	assert_int_equal(pc->c->seg[CS].base, 0x12340);
+	assert_int_equal(pc->c->rip, 5);
+	assert_int_equal(pc->c->cr0 & CR0_PE, 0);
+	assert_int_equal(bus_pio_read(&pc->m, pc->c, PM1A_EVENT, 2) & 0x8400, 0x8400);
+	pc_free(pc);
+}
+
 static void pm_control_powers_off(void **state)
 {
 	struct pc *pc = pc_new("null");
@@ -260,6 +287,7 @@ int main(void)
 		cmocka_unit_test(rtc_periodic_interrupt_waits_for_register_c),
 		cmocka_unit_test(rtc_alarm_interrupts_at_its_second),
 		cmocka_unit_test(pm_timer_runs_at_its_frequency),
+		cmocka_unit_test(an_alarm_wakes_from_s3),
 		cmocka_unit_test(pm_control_powers_off),
 	};
 
