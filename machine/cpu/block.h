@@ -43,22 +43,19 @@ struct block {
 struct jump_entry {
 	u64 lin, tag;
 	struct block *block;
-	u64 pad;
+	const u8 *entry; /* the block's, as it was once; of machines with a translator */
 };
 
 /* In every handler that ends a block, or there is a call and a frame for each. */
 #define BLOCK_INLINE static inline __attribute__((always_inline))
 
+/* cpu.jump_tag: KEY_*, the context, the generation. */
+#define JUMP_CONTEXT_SHIFT 8
 #define JUMP_GENERATION (1ull << 24)
 
 static inline struct jump_entry *jump_slot(const struct cpu *c, u64 lin)
 {
 	return &c->jumps[(lin ^ lin >> JUMP_BITS) & ((1u << JUMP_BITS) - 1)];
-}
-
-static inline u64 jump_tag(const struct cpu *c)
-{
-	return c->jump_tag | (u64)c->ctx << 8;
 }
 
 /* Goes on with b at rip, or leaves if an event is due. */
@@ -80,19 +77,30 @@ BLOCK_INLINE struct block *block_cached(const struct cpu *c, u64 rip)
 {
 	const struct jump_entry *j = jump_slot(c, rip + c->code_base);
 
-	return likely(j->lin == rip + c->code_base && j->tag == jump_tag(c)) ? j->block : NULL;
+	return likely(j->lin == rip + c->code_base && j->tag == c->jump_tag) ? j->block : NULL;
 }
+
+/*
+ * The block at rip, where the running block goes on and the jump cache knows nothing: what the run loop would enter next.
+ * NULL: it has something else to do first. Raises what fetching raises.
+ */
+struct block *block_next(struct cpu *c, u64 rip);
+/* Goes on there. */
+const struct op *block_missed(struct cpu *c, u64 rip);
 
 /* Goes on at rip, through the jump cache. */
 BLOCK_INLINE const struct op *block_jump(struct cpu *c, u64 rip)
 {
 	struct block *b = block_cached(c, rip);
 
-	if (likely(b != NULL))
-		return block_enter(c, b, rip);
-	c->rip = rip;
-	return NULL;
+	return likely(b != NULL) ? block_enter(c, b, rip) : block_missed(c, rip);
 }
+
+/*
+ * Goes on at c->rip after an instruction that ends its block and may have changed the mode: what the run loop does where
+ * nothing else is to be done.
+ */
+const struct op *block_go(struct cpu *c);
 
 /* Only within a page is a link good whenever its own block is. */
 static inline bool block_may_link(const struct cpu *c, const struct block *from, u64 lin, const struct block *to)
@@ -112,6 +120,9 @@ BLOCK_INLINE const struct op *block_follow(struct cpu *c, unsigned n, u64 rip)
 
 	return likely(b != NULL) ? block_enter(c, b, rip) : block_link(c, n, rip);
 }
+
+/* Instructions have to run alone, because something is to be done between them. */
+bool block_must_run_single(const struct cpu *c);
 
 /* The block at c->rip; raises what fetching raises. single: of one instruction. */
 struct block *block_find(struct cpu *c, bool single);

@@ -290,6 +290,10 @@ void code_translate_anew(struct cpu *c)
 			jit_watch(c->jit, b);
 		}
 	jit_clear(c->jit);
+	for (unsigned i = 0; i < m->ncpus; i++)
+		for (unsigned k = 0; k < 1u << JUMP_BITS; k++)
+			if (m->cpu[i]->jumps[k].block)
+				m->cpu[i]->jumps[k].entry = m->cpu[i]->jumps[k].block->entry;
 }
 
 static u64 fetch_lin(const struct cpu *c)
@@ -400,12 +404,47 @@ const struct op *block_link(struct cpu *c, unsigned n, u64 rip)
 
 	if (unlikely(b == NULL)) {
 		c->patch = &c->block->link[n];
-		c->rip = rip;
-		return NULL;
+		return block_missed(c, rip);
 	}
 	if (block_may_link(c, c->block, rip + c->code_base, b))
 		c->block->link[n] = b;
 	return block_enter(c, b, rip);
+}
+
+struct block *block_next(struct cpu *c, u64 rip)
+{
+	struct block *b;
+
+	c->rip = rip;
+	c->unspent = 0;
+	c->unretired = 0;
+	if (c->pending || c->budget <= 0)
+		return NULL;
+	b = block_find(c, false);
+	c->patch = NULL;
+	return b;
+}
+
+const struct op *block_missed(struct cpu *c, u64 rip)
+{
+	struct block *b = block_next(c, rip);
+
+	return b ? block_enter(c, b, rip) : NULL;
+}
+
+const struct op *block_go(struct cpu *c)
+{
+	struct block *b;
+
+	if (unlikely(c->pending) || block_must_run_single(c) || c->activity != ACTIVE)
+		return op_leave(c);
+	block_mode(c);
+	b = block_cached(c, c->rip);
+	if (!b)
+		return block_missed(c, c->rip);
+	c->unspent = 0;
+	c->unretired = 0;
+	return block_enter(c, b, c->rip);
 }
 
 static void remember(struct cpu *c, u64 lin, struct block *b)
@@ -417,8 +456,9 @@ static void remember(struct cpu *c, u64 lin, struct block *b)
 	if (c->patch && block_may_link(c, c->block, lin, b))
 		*c->patch = b;
 	j->lin = lin;
-	j->tag = jump_tag(c);
+	j->tag = c->jump_tag;
 	j->block = b;
+	j->entry = b->entry;
 }
 
 /* A jump entry of an earlier generation often still tells the truth. */
@@ -434,7 +474,7 @@ struct block *block_find(struct cpu *c, bool single)
 	struct block *b;
 	hpa_t hpa;
 
-	if (!single && j->lin == lin && j->tag == jump_tag(c))
+	if (!single && j->lin == lin && j->tag == c->jump_tag)
 		return j->block;
 	hpa = mmu_fetch(c, lin);
 	if (!single && j->lin == lin && same_block(j->block, hpa, c->code_key))

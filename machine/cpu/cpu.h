@@ -83,7 +83,7 @@ struct cpu {
 	struct tlb_fast *tlb; /* tlb_of[mode] */
 	struct block *block;
 	struct jump_entry *jumps; /* RIP to block: see block.h */
-	u64 jump_tag;       /* generation and mode that a valid jump entry has */
+	u64 jump_tag;       /* generation, context and mode that a valid jump entry has */
 	u64 *insns;         /* &m->stat[STAT_INSNS] */
 	u64 page_rip;       /* in translated code: RIP of the running block's page */
 	s64 surplus;        /* … cycles less instructions of the blocks entered since `counted` */
@@ -129,8 +129,8 @@ struct cpu {
 	struct jit *jit;    /* translations; NULL: this machine interprets */
 	s64 counted;        /* the budget when translated code was last entered: up to it insns is exact */
 	s64 held;           /* taken from the budget while translated code runs, so that it leaves at the block's end */
-	struct block *jit_target; /* of an indirect branch on its way through a look-up */
-	u64 jit_rip, jit_value;
+	struct jump_entry *jit_target; /* of a call on its way through a look-up */
+	u64 jit_value;      /* to be pushed, likewise */
 	u64 jit_addend[JIT_ADDENDS]; /* of pages that a running translation has looked up */
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */

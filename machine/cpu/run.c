@@ -198,7 +198,7 @@ static void run_single(struct cpu *c)
 	}
 }
 
-static bool must_run_single(const struct cpu *c)
+bool block_must_run_single(const struct cpu *c)
 {
 	return c->single || c->inhibit || c->trace || (c->eflags & (EFLAGS_TF | EFLAGS_RF)) || sys_breakpoints(c) ||
 	       sys_records_branches(c);
@@ -208,7 +208,7 @@ static void run_block(struct cpu *c)
 {
 	struct block *b;
 
-	if (must_run_single(c)) {
+	if (block_must_run_single(c)) {
 		run_single(c);
 		return;
 	}

@@ -24,7 +24,7 @@ static void rip_at(struct tr *t, s64 off)
 	x_alu_imm(&t->a, X_ADD, 8, rm_reg(T0), (s32)off);
 }
 
-/* T2 = the block that the jump cache has for RIP T0. Misses are the caller's: two places to patch. */
+/* T1 = the jump cache's entry of RIP T0. Misses are the caller's: two places to patch. */
 static void jump_lookup(struct tr *t, u8 *miss[2])
 {
 	struct asm_buf *a = &t->a;
@@ -36,28 +36,28 @@ static void jump_lookup(struct tr *t, u8 *miss[2])
 	x_alu_imm(a, X_AND, 4, rm_reg(T1), (1 << JUMP_BITS) - 1);
 	x_shift_imm(a, 4, 4, rm_reg(T1), 5);
 	x_alu(a, X_ADD, 8, T1, CPU(jumps));
+	x_load(a, 8, T2, CPU(jump_tag));
 	x_alu(a, X_CMP, 8, T0, rm_mem(T1, offsetof(struct jump_entry, lin)));
 	miss[0] = x_jcc(a, CC_X_NE);
-	x_load(a, 4, T2, CPU(ctx));
-	x_shift_imm(a, 4, 8, rm_reg(T2), 8);
-	x_alu(a, X_OR, 8, T2, CPU(jump_tag));
 	x_alu(a, X_CMP, 8, T2, rm_mem(T1, offsetof(struct jump_entry, tag)));
 	miss[1] = x_jcc(a, CC_X_NE);
-	x_load(a, 8, T2, rm_mem(T1, offsetof(struct jump_entry, block)));
 }
 
-static void cold_both(struct tr *t, enum cold_kind kind, u8 *const miss[2], unsigned n)
+static struct cold *cold_both(struct tr *t, enum cold_kind kind, u8 *const miss[2], unsigned n)
 {
-	cold_add(t, kind, miss[0], NULL, n);
-	cold_add(t, kind, miss[1], NULL, n);
+	struct cold *x = cold_add(t, kind, miss[0], NULL, n);
+
+	x->also = miss[1];
+	return x;
 }
 
-/* Goes on with block T2 at RIP T0. */
+/* Goes on at RIP T0, which the jump cache has in T1. */
 static void jump_there(struct tr *t)
 {
+	x_load(&t->a, 8, T2, rm_mem(T1, offsetof(struct jump_entry, block)));
 	x_alu_imm(&t->a, X_AND, 8, rm_reg(T0), ~(s32)PAGE_OFFSET_MASK);
 	x_store(&t->a, 8, CPU(page_rip), T0);
-	x_jmp_rm(&t->a, rm_mem(T2, offsetof(struct block, entry)));
+	x_jmp_rm(&t->a, rm_mem(T1, offsetof(struct jump_entry, entry)));
 }
 
 void exit_far(struct tr *t, unsigned n, s64 off)
@@ -128,21 +128,20 @@ static void indirect_target(struct tr *t)
 	}
 }
 
-/* The block at T0 into cpu.jit_target, T0 into cpu.jit_rip: a look-up in the TLB follows. */
+/* The jump cache's entry of RIP T0 into cpu.jit_target: a look-up in the TLB follows. */
 static void remember_target(struct tr *t)
 {
 	u8 *miss[2];
 
 	jump_lookup(t, miss);
 	cold_both(t, COLD_TAIL, miss, 0);
-	x_store(&t->a, 8, CPU(jit_target), T2);
-	x_store(&t->a, 8, CPU(jit_rip), T0);
+	x_store(&t->a, 8, CPU(jit_target), T1);
 }
 
 static void jump_remembered(struct tr *t)
 {
-	x_load(&t->a, 8, T2, CPU(jit_target));
-	x_load(&t->a, 8, T0, CPU(jit_rip));
+	x_load(&t->a, 8, T1, CPU(jit_target));
+	x_load(&t->a, 8, T0, rm_mem(T1, offsetof(struct jump_entry, lin)));
 	jump_there(t);
 }
 
@@ -157,7 +156,7 @@ static void emit_jmp(struct tr *t)
 	}
 	indirect_target(t);
 	jump_lookup(t, miss);
-	cold_both(t, COLD_TAIL, miss, 0);
+	cold_both(t, COLD_JUMP, miss, 0);
 	jump_there(t);
 }
 
@@ -190,7 +189,7 @@ static void emit_ret(struct tr *t)
 	mem_lookup_tail(t, 8, false);
 	x_load(&t->a, 8, T0, rm_mem(T1, 0));
 	jump_lookup(t, miss);
-	cold_both(t, COLD_TAIL, miss, 0);
+	cold_both(t, COLD_JUMP, miss, 0)->far = (s64)(8 + t->o->imm);
 	x_lea(&t->a, 8, sp, (int)sp, -1, 0, (s32)(8 + t->o->imm));
 	jump_there(t);
 }

@@ -157,16 +157,15 @@ struct block *jit_follow(struct cpu *c, unsigned n)
 		if (n && !branch_canonical(c, rip))
 			cpu_raise_err(c, last, VEC_GP, 0);
 		to = block_cached(c, rip);
-		if (!to) {
-			c->patch = &b->link[n];
-			c->rip = rip;
-			return NULL;
-		}
-		if (block_may_link(c, b, rip, to))
+		if (to && block_may_link(c, b, rip, to))
 			b->link[n] = to;
 	}
-	if (b->link[n] == to)
+	if (to && b->link[n] == to)
 		link_code(c->jit, b, n, to);
+	if (!to) {
+		c->patch = &b->link[n];
+		to = block_next(c, rip); /* which may drop all blocks */
+	}
 	c->page_rip = rip & ~PAGE_OFFSET_MASK;
 	return to;
 }
@@ -198,8 +197,19 @@ const struct op *jit_rest(struct cpu *c, const struct op *o)
 	return o ? handler[i](c, o) : NULL;
 }
 
+struct block *jit_jump(struct cpu *c, u64 rip)
+{
+	c->page_rip = rip & ~PAGE_OFFSET_MASK;
+	return block_next(c, rip);
+}
+
+/* The jump cache may have learnt of the block before it was translated. */
 const struct op *jit_interpret(struct cpu *c, struct block *b, u64 rip)
 {
+	struct jump_entry *j = jump_slot(c, rip);
+
+	if (j->block == b)
+		j->entry = b->entry;
 	return block_enter(c, b, rip);
 }
 

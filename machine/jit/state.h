@@ -44,6 +44,7 @@ enum thunk {
 	THUNK_TAIL,    /* leave for the handler, which ends the block */
 	THUNK_REST,    /* run block R15 from op R14 on by handlers */
 	THUNK_EXIT,    /* leave block R15 by its link EAX */
+	THUNK_JUMP,    /* go on at RIP RAX, canonical, which the jump cache does not know */
 	THUNK_FLAGS,   /* cc_* become CC_HOST */
 	THUNK_COUNT
 };
@@ -107,17 +108,18 @@ enum cold_kind {
 	COLD_LINK,       /* link n is not set */
 	COLD_EXIT,       /* the same where the jump cannot be linked */
 	COLD_FAR,        /* link n leads to another page */
+	COLD_JUMP,       /* the jump cache knows nothing of RIP T0; if that is canonical RSP moves by `far`, then on there */
 	COLD_OUT,        /* an event is due */
 	COLD_FLAGS,      /* cc_* in the translator's form, then back */
 };
 
 struct cold {
-	u8 *from;         /* displacement to patch */
+	u8 *from, *also;  /* displacements to patch; NULL */
 	const u8 *resume; /* NULL: does not come back */
 	u16 op;
 	u8 kind;          /* enum cold_kind */
 	u8 n;
-	s64 far;          /* of COLD_FAR: offset from the block's page */
+	s64 far;          /* of COLD_FAR: offset from the block's page; of COLD_JUMP */
 	bool rest;        /* of COLD_CALL: handlers do the rest of the block, too */
 	struct flags_at fl;
 	struct vectors_at vec, after; /* where the op may be left; after it */
@@ -250,6 +252,7 @@ void plan_groups(struct tr *t);
 
 /* jit.c: called by thunks. */
 struct block *jit_follow(struct cpu *c, unsigned n);
+struct block *jit_jump(struct cpu *c, u64 rip);
 const struct op *jit_rest(struct cpu *c, const struct op *o);
 const struct op *jit_interpret(struct cpu *c, struct block *b, u64 rip);
 void jit_cc_to_host(struct cpu *c);

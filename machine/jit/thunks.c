@@ -190,16 +190,11 @@ static void make_rest(struct asm_buf *a)
 	make_tail(a);
 }
 
-static void make_exit(struct asm_buf *a)
+/* Goes on with the block that C has returned, or leaves without one. */
+static void enter_block(struct asm_buf *a)
 {
 	u8 *none;
 
-	spill(a);
-	settle(a);
-	set_running(a);
-	cpu_argument(a);
-	x_load(a, 4, HSI, rm_reg(HAX));
-	call_c(a, (u64)(uintptr_t)jit_follow);
 	x_test(a, 8, rm_reg(HAX), HAX);
 	none = x_jcc(a, CC_X_E);
 	x_load(a, 8, T2, rm_reg(HAX));
@@ -208,6 +203,27 @@ static void make_exit(struct asm_buf *a)
 	x_jmp_rm(a, rm_mem(T2, offsetof(struct block, entry)));
 	x_patch(none, a->p);
 	leave(a);
+}
+
+static void make_exit(struct asm_buf *a)
+{
+	spill(a);
+	settle(a);
+	set_running(a);
+	cpu_argument(a);
+	x_load(a, 4, HSI, rm_reg(HAX));
+	call_c(a, (u64)(uintptr_t)jit_follow);
+	enter_block(a);
+}
+
+static void make_jump(struct asm_buf *a)
+{
+	spill(a);
+	settle(a);
+	cpu_argument(a);
+	x_load(a, 8, HSI, rm_reg(HAX));
+	call_c(a, (u64)(uintptr_t)jit_jump);
+	enter_block(a);
 }
 
 static void make_flags(struct asm_buf *a)
@@ -232,6 +248,7 @@ static void make(struct asm_buf *a, enum thunk k)
 	case THUNK_TAIL:       make_tail(a); break;
 	case THUNK_REST:       make_rest(a); break;
 	case THUNK_EXIT:       make_exit(a); break;
+	case THUNK_JUMP:       make_jump(a); break;
 	case THUNK_FLAGS:      make_flags(a); break;
 	case THUNK_COUNT:      break;
 	}

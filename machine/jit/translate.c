@@ -180,12 +180,34 @@ static void leave_for_rest(struct tr *t, const struct cold *x)
 	x_jmp_to(&t->a, t->j->thunk[THUNK_REST]);
 }
 
+/* With five levels of paging more than 48 bits may be canonical: the handler knows. */
+static void cold_jump(struct tr *t, const struct cold *x)
+{
+	unsigned sp = (unsigned)jit_home[RSP];
+	struct asm_buf *a = &t->a;
+	u8 *other;
+
+	x_load(a, 8, T2, rm_reg(T0));
+	x_shift_imm(a, 7, 8, rm_reg(T2), 47);
+	x_alu_imm(a, X_ADD, 4, rm_reg(T2), 1);
+	x_alu_imm(a, X_CMP, 4, rm_reg(T2), 1);
+	other = x_jcc(a, CC_X_A);
+	if (x->far)
+		x_lea(a, 8, sp, (int)sp, -1, 0, (s32)x->far);
+	x_jmp_to(a, t->j->thunk[THUNK_JUMP]);
+	x_patch(other, a->p);
+	handler_arguments(t, x->op);
+	x_jmp_to(a, t->j->thunk[THUNK_TAIL]);
+}
+
 static void emit_cold(struct tr *t, const struct cold *x)
 {
 	struct asm_buf *a = &t->a;
 	const struct jit *j = t->j;
 
 	x_patch(x->from, a->p);
+	if (x->also)
+		x_patch(x->also, a->p);
 	t->i = x->op;
 	switch ((enum cold_kind)x->kind) {
 	case COLD_CALL:
@@ -216,6 +238,9 @@ static void emit_cold(struct tr *t, const struct cold *x)
 		break;
 	case COLD_FAR:
 		exit_far(t, x->n, x->far);
+		break;
+	case COLD_JUMP:
+		cold_jump(t, x);
 		break;
 	case COLD_OUT:
 		x_alu_imm(a, X_ADD, 8, CPU(budget), (s32)t->b->cycles);

@@ -9,6 +9,7 @@
 #include "arch/paging.h"
 #include "arch/x86.h"
 #include "machine/core/snapshot.h"
+#include "machine/cpu/block.h"
 #include "machine/cpu/sys/sys.h"
 #include "machine/mmu/format.h"
 #include "machine/mmu/state.h"
@@ -127,6 +128,7 @@ void mmu_activate(struct cpu *c)
 		x->root = c->cr3 & CR3_ADDRESS;
 	}
 	c->ctx = x->fast;
+	c->jump_tag = (c->jump_tag & ~((JUMP_GENERATION - 1) & ~0xffull)) | (u64)c->ctx << JUMP_CONTEXT_SHIFT;
 }
 
 const struct pt_format *pt_format_of(u64 cr0, u64 cr4, u64 efer)

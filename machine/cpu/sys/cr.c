@@ -4,6 +4,7 @@
  * "MOV".
  */
 #include "arch/paging.h"
+#include "machine/cpu/block.h"
 #include "machine/cpu/sys/monitor.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/dev/apic.h"
@@ -16,7 +17,7 @@
 static const struct op *cr_done(struct cpu *c, const struct op *o)
 {
 	c->rip = cpu_next_rip(c, o);
-	return op_leave(c);
+	return block_go(c);
 }
 
 bool sys_cr0_valid(u64 v)

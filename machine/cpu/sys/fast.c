@@ -3,6 +3,7 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT, and the instructions that raise an event on purpose. SDM 2B, SDM 3A 5.8.7 and
  * 5.8.8.
  */
+#include "machine/cpu/block.h"
 #include "machine/cpu/sys/priv.h"
 
 #define AR_CODE (DESC_G | DESC_P | DESC_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A)
@@ -46,7 +47,7 @@ const struct op *op_syscall(struct cpu *c, const struct op *o)
 	cpu_charge(c, COST_SYSCALL);
 	if (unlikely((flags & EFLAGS_TF) && !(c->eflags & EFLAGS_TF)))
 		leave_untrapped(c);
-	return op_leave(c);
+	return block_go(c);
 }
 
 const struct op *op_sysret(struct cpu *c, const struct op *o)
@@ -65,7 +66,7 @@ const struct op *op_sysret(struct cpu *c, const struct op *o)
 	flags_load(c, c->gpr[R11] & 0x3c7fd7 & ~EFLAGS_RF);
 	cpu_update_code_mode(c);
 	cpu_charge(c, COST_SYSRET);
-	return op_leave(c);
+	return block_go(c);
 }
 
 const struct op *op_sysenter(struct cpu *c, const struct op *o)

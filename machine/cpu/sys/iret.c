@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IRET in all modes. SDM 2A "IRET/IRETD/IRETQ". */
+#include "machine/cpu/block.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/vmx/vmx.h"
 
@@ -139,5 +140,5 @@ const struct op *op_iret(struct cpu *c, const struct op *o)
 		iret_protected(c, o);
 	}
 	cpu_charge(c, COST_IRET);
-	return op_leave(c);
+	return block_go(c);
 }

@@ -2,6 +2,7 @@
 /* HLT, PAUSE, caches, time, MSRs, random numbers, CPUID. */
 #include "arch/msrs.h"
 #include "machine/core/smp.h"
+#include "machine/cpu/block.h"
 #include "machine/cpu/sys/msr.h"
 #include "machine/cpu/sys/priv.h"
 #include "machine/vmx/vmx.h"
@@ -9,7 +10,7 @@
 static const struct op *misc_done(struct cpu *c, const struct op *o)
 {
 	c->rip = cpu_next_rip(c, o);
-	return op_leave(c);
+	return block_go(c);
 }
 
 static void put_edx_eax(struct cpu *c, u64 v)
