@@ -63,6 +63,7 @@ static struct tlb_entry *miss(struct cpu *c, const struct op *o, u64 lin, unsign
 	struct mmu_state *s = c->mmu;
 	const struct rights *r = &s->rights[mode][a];
 	const struct tlb_entry *large;
+	struct tlb_entry *quick;
 	struct walk w;
 
 	if (c->efer & EFER_LMA)
@@ -72,6 +73,9 @@ static struct tlb_entry *miss(struct cpu *c, const struct op *o, u64 lin, unsign
 	large = tlb_find_large(s, lin, r);
 	if (large)
 		return tlb_install_piece(c, large, lin);
+	quick = walk_quick(c, lin, a, mode);
+	if (quick)
+		return quick;
 	walk_linear(c, o, lin, n, a, mode, &w);
 	return tlb_install(c, lin, &w);
 }
@@ -318,6 +322,16 @@ static unsigned alignment_of(const struct op *o, unsigned n)
 	}
 }
 
+static __attribute__((noinline)) void copy_any(void *to, const void *from, unsigned n)
+{
+	if (n == 32)
+		memcpy(to, from, 32);
+	else if (n == 16)
+		memcpy(to, from, 16);
+	else
+		memcpy(to, from, n);
+}
+
 /* memcpy() of a length that is not known is a call. */
 static inline void copy(void *to, const void *from, unsigned n)
 {
@@ -326,7 +340,7 @@ static inline void copy(void *to, const void *from, unsigned n)
 	else if (n == 4)
 		memcpy(to, from, 4);
 	else
-		memcpy(to, from, n);
+		copy_any(to, from, n);
 }
 
 /* A plain load in one page of RAM fills the fast tags; false where it is not that. */

@@ -130,45 +130,16 @@ static u64 capabilities(struct cpu *c)
 	return s->ept_cap;
 }
 
-static struct ept_entry *slot_4k(struct mmu_state *s, u64 gpa)
-{
-	return &s->ept[(gpa >> PAGE_SHIFT) % EPT_TLB];
-}
-
-static struct ept_entry *slot_large(struct mmu_state *s, u64 gpa)
-{
-	return &s->ept_large[(gpa >> PAGE_SHIFT_2M) % EPT_TLB_LARGE];
-}
-
 static struct ept_entry *slot_table(struct mmu_state *s, u64 gpa)
 {
 	return &s->ept_pde[(gpa >> PAGE_SHIFT_2M) % EPT_PDE_CACHE];
-}
-
-static bool covers(const struct ept_entry *e, u64 root, u64 gpa, unsigned shift)
-{
-	return e->root == root && e->gpa == gpa >> shift << shift;
-}
-
-static const struct ept_entry *cached(struct mmu_state *s, u64 root, u64 gpa, u8 need)
-{
-	const struct ept_entry *found[2] = { slot_4k(s, gpa), slot_large(s, gpa) };
-
-	for (unsigned i = 0; i < 2; i++) {
-		const struct ept_entry *e = found[i];
-
-		if (covers(e, root, gpa, i ? PAGE_SHIFT_2M : PAGE_SHIFT) && !(need & ~e->perms) &&
-		    (e->dirty || !(need & EPT_W)))
-			return e;
-	}
-	return NULL;
 }
 
 static void start(struct cpu *c, u64 root, u64 gpa, struct ept_walk *w)
 {
 	const struct ept_entry *t = slot_table(c->mmu, gpa);
 
-	if (covers(t, root, gpa, PAGE_SHIFT_2M))
+	if (ept_covers(t, root, gpa, PAGE_SHIFT_2M))
 		*w = (struct ept_walk){ .table = t->hpa, .top = 0, .perms = t->perms };
 	else
 		*w = from_root(c->vmx.eptp);
@@ -243,7 +214,7 @@ static void fill(struct cpu *c, const struct ept_walk *w, u64 root, u64 gpa)
 	unsigned shift = w->level ? PAGE_SHIFT_2M : PAGE_SHIFT;
 	u64 base = gpa >> shift << shift;
 
-	*(w->level ? slot_large(s, gpa) : slot_4k(s, gpa)) = (struct ept_entry){
+	*(w->level ? ept_slot_large(s, gpa) : ept_slot_4k(s, gpa)) = (struct ept_entry){
 		.gpa = base, .hpa = mapped_address(w, base), .root = root, .perms = w->perms,
 		.shift = EPT_SHIFT(w->level), .spp = has_spp(c, w),
 		.dirty = !c->vmx.ept_ad || (w->entry[w->level] & EPT_D),
@@ -324,15 +295,13 @@ static void walk(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_
 
 void ept_translate(struct cpu *c, const struct op *o, gpa_t gpa, const struct ept_access *a, struct ept_result *r)
 {
-	const struct ept_entry *e = cached(c->mmu, ept_root_id(c->vmx.eptp), gpa.v, needed(c, a));
-	unsigned shift;
+	const struct ept_entry *e = ept_cached(c->mmu, ept_root_id(c->vmx.eptp), gpa.v, needed(c, a));
 
 	if (!e) {
 		walk(c, o, gpa, a, r);
 		return;
 	}
-	shift = e->shift == PAGE_SHIFT ? PAGE_SHIFT : PAGE_SHIFT_2M;
-	*r = (struct ept_result){ .hpa = e->hpa | (gpa.v & ((1ull << shift) - 1)), .perms = e->perms, .shift = e->shift,
+	*r = (struct ept_result){ .hpa = ept_entry_address(e, gpa.v), .perms = e->perms, .shift = e->shift,
 				  .dirty = e->dirty, .spp = e->spp };
 }
 
@@ -358,10 +327,10 @@ void ept_flush(struct mmu_state *s)
 
 void ept_forget(struct mmu_state *s, u64 root, u64 gpa)
 {
-	if (covers(slot_4k(s, gpa), root, gpa, PAGE_SHIFT))
-		slot_4k(s, gpa)->root = 0;
-	if (covers(slot_large(s, gpa), root, gpa, PAGE_SHIFT_2M))
-		slot_large(s, gpa)->root = 0;
-	if (covers(slot_table(s, gpa), root, gpa, PAGE_SHIFT_2M))
+	if (ept_covers(ept_slot_4k(s, gpa), root, gpa, PAGE_SHIFT))
+		ept_slot_4k(s, gpa)->root = 0;
+	if (ept_covers(ept_slot_large(s, gpa), root, gpa, PAGE_SHIFT_2M))
+		ept_slot_large(s, gpa)->root = 0;
+	if (ept_covers(slot_table(s, gpa), root, gpa, PAGE_SHIFT_2M))
 		slot_table(s, gpa)->root = 0;
 }

@@ -167,6 +167,12 @@ void walk_linear(struct cpu *c, const struct op *o, u64 lin, unsigned n, enum mm
 		 struct walk *w);
 
 /*
+ * quick.c: the usual walk: a page of 4 KiB whose page table the paging-structure cache has. Charges and installs what
+ * walk_linear() would; NULL, and nothing has happened, where that has to do it.
+ */
+struct tlb_entry *walk_quick(struct cpu *c, u64 lin, enum mmu_access a, enum mmu_mode mode);
+
+/*
  * flush.c: SDM 3A "Invalidation of TLBs and Paging-Structure Caches": what a page fault or an EPT violation drops for
  * its address.
  */
@@ -241,6 +247,43 @@ static inline u32 spp_touched(u64 address, unsigned n)
 	unsigned first = (unsigned)bits(address, 11, 7), last = (unsigned)bits(address + n - 1, 11, 7);
 
 	return (u32)(((2ull << last) - 1) & ~((1ull << first) - 1));
+}
+
+/* Guest-physical translations of pages and of 2 MiB pieces. */
+static inline struct ept_entry *ept_slot_4k(struct mmu_state *s, u64 gpa)
+{
+	return &s->ept[(gpa >> PAGE_SHIFT) % EPT_TLB];
+}
+
+static inline struct ept_entry *ept_slot_large(struct mmu_state *s, u64 gpa)
+{
+	return &s->ept_large[(gpa >> PAGE_SHIFT_2M) % EPT_TLB_LARGE];
+}
+
+static inline bool ept_covers(const struct ept_entry *e, u64 root, u64 gpa, unsigned shift)
+{
+	return e->root == root && e->gpa == gpa >> shift << shift;
+}
+
+static inline const struct ept_entry *ept_cached(struct mmu_state *s, u64 root, u64 gpa, u8 need)
+{
+	const struct ept_entry *found[2] = { ept_slot_4k(s, gpa), ept_slot_large(s, gpa) };
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct ept_entry *e = found[i];
+
+		if (ept_covers(e, root, gpa, i ? PAGE_SHIFT_2M : PAGE_SHIFT) && !(need & ~e->perms) &&
+		    (e->dirty || !(need & EPT_W)))
+			return e;
+	}
+	return NULL;
+}
+
+static inline u64 ept_entry_address(const struct ept_entry *e, u64 gpa)
+{
+	unsigned shift = e->shift == PAGE_SHIFT ? PAGE_SHIFT : PAGE_SHIFT_2M;
+
+	return e->hpa | (gpa & ((1ull << shift) - 1));
 }
 
 /* EP4TA as contexts and caches name it. */

@@ -89,19 +89,6 @@ void tlb_fast_drop(struct cpu *c, u64 page)
 	drop_fast_index(c, tlb_index(page));
 }
 
-static struct tlb_entry *put(struct cpu *c, const struct tlb_entry *n)
-{
-	struct mmu_state *s = c->mmu;
-	struct tlb_entry *e = &s->tlb[tlb_index(n->page)];
-
-	forget_entry(s, e);
-	*e = *n;
-	if (e->gshift > PAGE_SHIFT)
-		++*piece_counter(s, e->page, e->gshift);
-	tlb_fast_drop(c, e->page);
-	return e;
-}
-
 /* Where APICs are reached there may be RAM below. */
 static u8 *host_of(struct cpu *c, u64 hpa)
 {
@@ -110,39 +97,55 @@ static u8 *host_of(struct cpu *c, u64 hpa)
 	return apic ? NULL : bus_ram(&c->m->bus, (hpa_t){ hpa });
 }
 
+/*
+ * Page and hpa of lin's piece have a new entry, whose members the caller stores one by one: a copy of a whole entry made
+ * just before would wait for all of its stores.
+ */
+static struct tlb_entry *put(struct cpu *c, u64 lin, u64 hpa, unsigned gshift)
+{
+	struct mmu_state *s = c->mmu;
+	unsigned i = tlb_index(lin);
+	struct tlb_entry *e = &s->tlb[i];
+
+	forget_entry(s, e);
+	e->page = lin & ~PAGE_OFFSET_MASK;
+	e->hpa = hpa;
+	e->host = host_of(c, hpa);
+	e->gshift = (u8)gshift;
+	if (gshift > PAGE_SHIFT)
+		++*piece_counter(s, lin, gshift);
+	drop_fast_index(c, i);
+	return e;
+}
+
 struct tlb_entry *tlb_install_piece(struct cpu *c, const struct tlb_entry *large, u64 lin)
 {
-	struct tlb_entry e = *large;
+	struct tlb_entry *e = put(c, lin, large->hpa + ((lin & ~PAGE_OFFSET_MASK) - large->page), large->gshift);
 
-	e.page = lin & ~PAGE_OFFSET_MASK;
-	e.hpa = large->hpa + (e.page - large->page);
-	e.host = host_of(c, e.hpa);
-	return put(c, &e);
+	e->key = large->key;
+	e->perm = large->perm;
+	e->shift = large->shift;
+	return e;
 }
 
 struct tlb_entry *tlb_install(struct cpu *c, u64 lin, const struct walk *w)
 {
 	struct mmu_state *s = c->mmu;
-	struct tlb_entry e = {
-		.page = lin & ~PAGE_OFFSET_MASK,
-		.hpa = w->hpa,
-		.host = host_of(c, w->hpa),
-		.key = w->global ? s->gkey : s->key,
-		.perm = w->perm,
-		.gshift = w->gshift,
-		.shift = w->shift,
-	};
+	struct tlb_entry *e = put(c, lin, w->hpa, w->gshift);
 
+	e->key = w->global ? s->gkey : s->key;
+	e->perm = w->perm;
+	e->shift = w->shift;
 	if (w->shift > PAGE_SHIFT) {
 		struct tlb_entry *l = large_slot(s, lin, w->shift);
 		u64 in_page = (1ull << w->shift) - 1;
 
-		*l = e;
+		*l = *e;
 		l->page = lin & ~in_page;
-		l->hpa = w->hpa - (e.page & in_page);
+		l->hpa = w->hpa - (e->page & in_page);
 	}
-	spp_install(s, &e, w);
-	return put(c, &e);
+	spp_install(s, e, w);
+	return e;
 }
 
 static void drop_piece(struct cpu *c, unsigned i, u64 lin, unsigned gshift, u32 key, u32 gkey)
