@@ -39,15 +39,17 @@ def resume_seconds(runs):
 
 
 def mappings(pid):
-    """[(size, resident)] in bytes of a process's mappings."""
-    out, size = [], 0
+    """[(size, resident)] in bytes of a process's mappings; a memory object that is mapped twice, like the code cache, counts once."""
+    out, at = {}, None
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        m = re.match(r"(Size|Rss): +(\d+) kB", line)
-        if m and m[1] == "Size":
-            size = int(m[2]) * 1024
-        elif m:
-            out.append((size, int(m[2]) * 1024))
-    return out
+        head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ...(.) [0-9a-f]+ \S+ (\d+)", line)
+        rss = re.match(r"Rss: +(\d+) kB", line)
+        if head:
+            at = ("object", head[4]) if head[3] == "s" else ("private", head[1])
+            out.setdefault(at, (int(head[2], 16) - int(head[1], 16), 0))
+        elif rss:
+            out[at] = (out[at][0], max(out[at][1], int(rss[1]) * 1024))
+    return list(out.values())
 
 
 def at_a_shell(ram):

@@ -15,7 +15,8 @@
 #include "machine/jit/state.h"
 
 #define DATA_SIZE (48ull << 20)
-#define BLOCK_ROOM (64ull << 10) /* what one translation needs at most */
+#define HOT_ROOM (24ull << 10) /* what one translation needs at most, of either part */
+#define COLD_ROOM (64ull << 10)
 #define MAX_RESTS 256
 #define HOT 40 /* a translation costs as much as some hundred entries interpreted */
 
@@ -76,7 +77,7 @@ static struct translation *new_translation(struct jit *j, unsigned insns)
 	size_t size = sizeof(struct translation) + (insns + 1) * sizeof(op_fn *);
 	struct translation *t = (struct translation *)(j->data + j->data_used);
 
-	if (j->used + BLOCK_ROOM > j->cold_from || j->cold + BLOCK_ROOM > j->size || j->data_used + size > DATA_SIZE) {
+	if (j->used + HOT_ROOM > j->cold_from || j->cold + COLD_ROOM > j->size || j->data_used + size > DATA_SIZE) {
 		j->full = true;
 		return NULL;
 	}
