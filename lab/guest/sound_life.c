@@ -221,8 +221,11 @@ static void tracker_killed(const char *backend)
 			t = tracker_of(g.pid, backend, p);
 			if (write(ready[1], "r", 1) != 1)
 				_exit(1);
-			for (;;)
+			/* Under userfaultfd, rounds without a pause can stop a fault each time before the server has seen it. */
+			for (;;) {
 				ooh_tracker_collect(t, 0, 0, vec, PAGES, &r);
+				usleep(200);
+			}
 		}
 		NEED(read(ready[0], &c, 1) == 1);
 		usleep(3000 + i * 777);
