@@ -113,3 +113,26 @@ void __wrap_jit_unlink(struct block *b)
 	if (!spoils("links"))
 		__real_jit_unlink(b);
 }
+
+void __wrap_need_no_umip(struct cpu *c, const struct op *o)
+{
+	if (!spoils("umip"))
+		__real_need_no_umip(c, o);
+}
+
+const struct op *__wrap_op_rdpid(struct cpu *c, const struct op *o)
+{
+	if (spoils("rdpid"))
+		c->tsc_aux++;
+	return __real_op_rdpid(c, o);
+}
+
+const char *__wrap_cpuid_choose(const char *list)
+{
+	return spoils("choice") ? NULL : __real_cpuid_choose(list);
+}
+
+bool __wrap_cpuid_has(const struct cpu *c, enum cpu_feature f)
+{
+	return (spoils("clwb") && f == FEAT_CLWB) || __real_cpuid_has(c, f);
+}

@@ -4,6 +4,7 @@
 
 #include "machine/core/machine.h"
 #include "machine/cpu/cpu.h"
+#include "machine/cpu/sys/priv.h"
 #include "machine/jit/jit.h"
 #include "machine/mmu/state.h"
 #include "machine/vmx/vmcs.h"
@@ -21,7 +22,11 @@
 	X(void, mmu_frame_slow, (struct machine *m, u64 frame)) \
 	X(void, mmu_update_mode, (struct cpu *c)) \
 	X(void, sys_break_data, (struct cpu *c, u64 lin, unsigned n, bool write)) \
-	X(void, jit_unlink, (struct block *b))
+	X(void, jit_unlink, (struct block *b)) \
+	X(void, need_no_umip, (struct cpu *c, const struct op *o)) \
+	X(const struct op *, op_rdpid, (struct cpu *c, const struct op *o)) \
+	X(const char *, cpuid_choose, (const char *list)) \
+	X(bool, cpuid_has, (const struct cpu *c, enum cpu_feature f))
 
 #define DECLARE(type, name, parameters) \
 	type __wrap_##name parameters; \

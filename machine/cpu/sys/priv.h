@@ -60,11 +60,7 @@ static inline void need_cpl0(struct cpu *c, const struct op *o)
 }
 
 /* SDM 3A "User-Mode Instruction Prevention": SGDT, SIDT, SLDT, SMSW, STR. Before any VM exit. */
-static inline void need_no_umip(struct cpu *c, const struct op *o)
-{
-	if (c->cpl && (c->cr4 & CR4_UMIP))
-		raise_gp0(c, o);
-}
+void need_no_umip(struct cpu *c, const struct op *o);
 
 /* --- descriptors: desc.c --- */
 

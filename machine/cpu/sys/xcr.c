@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* XCR0, PKRU, RDPID. SDM 2C "XGETBV", "XSETBV", SDM 2B "RDPKRU", "WRPKRU". */
+/* XCR0, PKRU, RDPID, UMIP. SDM 2C "XGETBV", "XSETBV", SDM 2B "RDPKRU", "WRPKRU". */
 #include "machine/cpu/sys/priv.h"
 #include "machine/fpu/xsave.h"
 #include "machine/vmx/vmcs.h"
@@ -83,4 +83,10 @@ const struct op *op_wrpkru(struct cpu *c, const struct op *o)
 	sys_load_pkru(c, (u32)c->gpr[RAX]);
 	c->rip = cpu_next_rip(c, o);
 	return op_leave(c);
+}
+
+void need_no_umip(struct cpu *c, const struct op *o)
+{
+	if (c->cpl && (c->cr4 & CR4_UMIP))
+		raise_gp0(c, o);
 }
