@@ -57,6 +57,7 @@ GUEST(g_wbinvd, "wbinvd")
 GUEST(g_invlpg, "invlpg 0x345678")
 GUEST(g_rdtsc, "rdtsc")
 GUEST(g_rdtscp, "rdtscp")
+GUEST(g_rdpid, ".byte 0xf3, 0x0f, 0xc7, 0xf8")
 GUEST(g_rdpmc, "rdpmc")
 GUEST(g_pause, "pause")
 GUEST(g_rdrand, "rdrand %r9")
@@ -182,12 +183,34 @@ static void pause_loops(void)
 	control_clear(VMCS_PROC2_CONTROLS, PROC2_PAUSE_LOOP_EXITING);
 }
 
+/* A bit of CPUID.(7,0):ECX. */
+static bool has(unsigned bit)
+{
+	uint32_t a = 7, b, c = 0, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c >> bit & 1;
+}
+
+static void to_user_mode(bool on)
+{
+	vmwrite(VMCS_GUEST_CS_AR, on ? 0xa0fb : 0xa09b);
+	vmwrite(VMCS_GUEST_CS_SELECTOR, on ? SEL_UCODE | 3 : SEL_CODE);
+	vmwrite(VMCS_GUEST_SS_AR, on ? 0xc0f3 : 0xc093);
+	vmwrite(VMCS_GUEST_SS_SELECTOR, on ? SEL_UDATA | 3 : SEL_DATA);
+}
+
 static void enabled_by_control(void)
 {
-	heading("RDTSCP, INVPCID");
+	bool rdpid = has(22);
+
+	heading("RDTSCP, RDPID, INVPCID");
 	expect_exception("RDTSCP not enabled", g_rdtscp, VEC_UD);
+	expect_exception("RDPID without RDTSCP", g_rdpid, VEC_UD);
 	if (control_set(VMCS_PROC2_CONTROLS, PROC2_ENABLE_RDTSCP)) {
 		expect("RDTSCP enabled", g_rdtscp, RUNS_ON, 0, 0);
+		if (rdpid)
+			expect("RDPID with RDTSCP", g_rdpid, RUNS_ON, 0, 0);
 		control_set(VMCS_PROC_CONTROLS, PROC_RDTSC_EXITING);
 		expect("RDTSCP exits", g_rdtscp, EXIT_RDTSCP, 0, 3);
 		control_clear(VMCS_PROC_CONTROLS, PROC_RDTSC_EXITING);
@@ -267,6 +290,15 @@ static void descriptor_tables(void)
 	expect_info("LGDT", mask, mem | 2 << INSN_INFO_ID_SHIFT);
 	expect("LIDT", g_lidt, EXIT_GDTR_IDTR, 0, 3);
 	expect_info("LIDT", mask, mem | 3 << INSN_INFO_ID_SHIFT);
+	if (has(2)) { /* UMIP: its #GP comes before the exit */
+		to_user_mode(true);
+		expect("SGDT at CPL 3", g_sgdt, EXIT_GDTR_IDTR, 0, 3);
+		vmwrite(VMCS_GUEST_CR4, read_cr4() | CR4_UMIP);
+		expect_exception("SGDT under UMIP", g_sgdt, VEC_GP);
+		expect_exception("STR under UMIP", g_str, VEC_GP);
+		vmwrite(VMCS_GUEST_CR4, read_cr4());
+		to_user_mode(false);
+	}
 	expect("SLDT", g_sldt, EXIT_LDTR_TR, 0, 3);
 	expect_info("SLDT", BITS(29, 28) | 0x478, INSN_INFO_REGISTER | REG_RAX << INSN_INFO_REG1_SHIFT);
 	expect("STR", g_str, EXIT_LDTR_TR, 0, 3);
