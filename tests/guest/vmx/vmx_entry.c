@@ -388,6 +388,9 @@ static void pdptes(void)
 	vmcs_fresh(guest_vmcall);
 	to_pae();
 	expect_success("PAE guest");
+	vmwrite(VMCS_GUEST_TR_AR, 0x83);
+	expect_success("a busy 16-bit TSS outside IA-32e mode");
+	vmwrite(VMCS_GUEST_TR_AR, 0x8b);
 	try(&(struct rule){ VMCS_GUEST_CR4, 0, CR4_PCIDE, BAD_GUEST, "CR4.PCIDE outside IA-32e mode" });
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		pae_pdpt[i % 4] ^= bad[i];

@@ -54,9 +54,28 @@ static void injection(void)
 	handler_returns = 0;
 }
 
+/* Injected into a guest in HLT: the event's handler runs, and the guest goes on. */
+static void wakes_by(const char *name, uint32_t info)
+{
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	vmwrite(VMCS_ENTRY_INTR_INFO, info);
+	events = 0;
+	expect_reason(name, EXIT_VMCALL);
+	check(events == 1 && last_vector == (info & INTR_INFO_VECTOR), name, "%u events, vector %u", events, last_vector);
+}
+
 static void wakes(void)
 {
 	handler_returns = 1;
+	wakes_by("an injected NMI wakes from HLT", INFO(INTR_TYPE_NMI, VEC_NMI));
+	wakes_by("an injected #DB wakes from HLT", INFO(INTR_TYPE_HW_EXCEPTION, VEC_DB));
+	wakes_by("an injected #MC wakes from HLT", INFO(INTR_TYPE_HW_EXCEPTION, VEC_MC));
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0));
+	expect_reason("a pending MTF exit in HLT", EXIT_MONITOR_TRAP_FLAG);
+	expect_field("a pending MTF exit in HLT", VMCS_GUEST_RIP, (uint64_t)g_nops);
 	guest_at(g_nops);
 	vmwrite(VMCS_GUEST_RFLAGS, IF_ON);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);

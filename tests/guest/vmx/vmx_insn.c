@@ -36,6 +36,47 @@ static void expect_error(int result, uint32_t error, const char *name)
 	check(result == 1 && got == error, name, "result %d, error %lu, expected %u", result, got, error);
 }
 
+/* --- capabilities --- */
+
+/* The control word's older MSR and its TRUE one, and the bits of the class default1 (SDM 3D appendix A.2). */
+static const struct {
+	uint32_t old, real, default1;
+} words[] = {
+	{ IA32_VMX_PINBASED_CTLS, IA32_VMX_TRUE_PINBASED_CTLS, 0x16 },
+	{ IA32_VMX_PROCBASED_CTLS, IA32_VMX_TRUE_PROCBASED_CTLS, 0x0401e172 },
+	{ IA32_VMX_EXIT_CTLS, IA32_VMX_TRUE_EXIT_CTLS, 0x00036dff },
+	{ IA32_VMX_ENTRY_CTLS, IA32_VMX_TRUE_ENTRY_CTLS, 0x000011ff },
+};
+
+static uint64_t new_cr4;
+
+static void load_cr4(void)
+{
+	write_cr4(new_cr4);
+}
+
+static void capabilities(void)
+{
+	uint64_t cr0_0 = rdmsr(IA32_VMX_CR0_FIXED0), cr0_1 = rdmsr(IA32_VMX_CR0_FIXED1);
+	uint64_t cr4_0 = rdmsr(IA32_VMX_CR4_FIXED0), cr4_1 = rdmsr(IA32_VMX_CR4_FIXED1);
+
+	heading("capability MSRs");
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t old = rdmsr(words[i].old), real = rdmsr(words[i].real);
+
+		check((old & words[i].default1) == words[i].default1, "default1", "MSR %x is %lx", words[i].old, old);
+		check(old >> 32 == real >> 32, "allowed 1-settings", "%lx against %lx", old, real);
+		check((uint32_t)old == ((uint32_t)real | words[i].default1), "allowed 0-settings", "%lx against %lx", old, real);
+	}
+	check(cr0_0 == (CR0_PE | CR0_NE | CR0_PG), "IA32_VMX_CR0_FIXED0", "%lx", cr0_0);
+	check(!(cr0_0 & ~cr0_1) && !(cr4_0 & ~cr4_1) && cr4_0 == CR4_VMXE, "fixed bits", "%lx, %lx", cr4_0, cr4_1);
+	for (unsigned bit = 0; bit < 32; bit++) {
+		new_cr4 = read_cr4() | 1ull << bit;
+		if (!(cr4_1 >> bit & 1))
+			expect_fault(load_cr4, VEC_GP, "a bit of CR4 that is fixed to 0");
+	}
+}
+
 /* --- at CPL 3 --- */
 
 static void (*in_user_mode)(void);
@@ -317,6 +358,7 @@ int main(void)
 	memory_operands();
 	invalidation();
 	launch_state();
+	capabilities();
 	user_mode();
 	check(vmxoff() == 0, "VMXOFF", "failed");
 	expect_fault(do_vmptrst, VEC_UD, "VMPTRST after VMXOFF");
