@@ -36,6 +36,11 @@ lint:
 	@scripts/setup cppcheck
 	@scripts/lint
 
+# The same, and clang's analyzer: half an hour of CPU time.
+lint-long: build
+	@scripts/setup cppcheck clang-tidy
+	@scripts/lint --tidy
+
 bench: build
 	@scripts/setup qemu-system-x86 cloc
 	@bench/run
@@ -46,4 +51,4 @@ install: build
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup build demo check check-long check-foreign lint bench install clean
+.PHONY: all setup build demo check check-long check-foreign lint lint-long bench install clean
