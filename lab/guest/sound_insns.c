@@ -14,7 +14,7 @@ struct line {
 
 static struct line ones(void)
 {
-	struct line v;
+	struct line v = { 0 };
 
 	for (size_t i = 0; i < sizeof(v); i++)
 		v.byte[i] = (uint8_t)(rnd() | 1);
@@ -24,7 +24,7 @@ static struct line ones(void)
 /* Bit n of lanes: the n-th of eight. */
 static struct line mask_of(unsigned lanes)
 {
-	struct line v;
+	struct line v = { 0 };
 
 	for (size_t i = 0; i < sizeof(v); i++)
 		v.byte[i] = lanes >> i / 4 & 1 ? 0xff : 0;
