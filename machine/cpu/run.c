@@ -247,10 +247,6 @@ static bool take_interrupt(struct cpu *c)
 {
 	struct event e = { .type = EV_EXTINT };
 
-	if (apic_pending(c->apic) < 0) {
-		c->pending &= ~PEND_INTR;
-		return false;
-	}
 	e.vector = (u8)apic_ack(c->apic);
 	if (apic_pending(c->apic) < 0)
 		c->pending &= ~PEND_INTR;
@@ -303,6 +299,8 @@ static bool take_events(struct cpu *c)
 	bool intr_open = (c->eflags & EFLAGS_IF) && !c->inhibit && c->activity <= HALTED;
 
 	c->pending &= ~(u32)PEND_WAKE;
+	if ((c->pending & PEND_INTR) && apic_pending(c->apic) < 0)
+		c->pending &= ~(u32)PEND_INTR; /* masked or withdrawn: with IF clear, every block would end here for it */
 	if (c->activity == WAIT_SIPI)
 		return take_sipi(c);
 	if (c->activity <= HALTED && vmx_apic_event(c))
