@@ -10,7 +10,7 @@ setup:
 	@scripts/setup
 
 build: setup
-	@[ -e $(BUILD)/build.ninja ] || { echo "configuring" >&2; meson setup $(BUILD) >$(BUILD).log 2>&1 || { tail -n 20 $(BUILD).log >&2; exit 3; }; mv $(BUILD).log $(BUILD)/setup.log; }
+	@[ -e $(BUILD)/build.ninja ] || { echo "configuring" >&2; meson setup $(if $(CI),--werror) $(BUILD) >$(BUILD).log 2>&1 || { tail -n 20 $(BUILD).log >&2; exit 3; }; mv $(BUILD).log $(BUILD)/setup.log; }
 	@echo "building" >&2
 	@ninja -C $(BUILD) --quiet
 

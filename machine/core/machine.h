@@ -23,8 +23,8 @@ enum machine_status {
 	STATUS_LIMIT = 124,         /* --max-cycles */
 };
 
-#define EXIT_REASON_SLOTS 80
-#define VECTOR_SLOTS 32
+#define EXIT_REASON_SLOTS 80u
+#define VECTOR_SLOTS 32u
 
 enum counter {
 #define COUNTER(name, text) STAT_##name,
