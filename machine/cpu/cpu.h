@@ -131,7 +131,8 @@ struct cpu {
 	s64 held;           /* taken from the budget while translated code runs, so that it leaves at the block's end */
 	struct jump_entry *jit_target; /* of a call on its way through a look-up */
 	u64 jit_value;      /* to be pushed, likewise */
-	u64 jit_addend[JIT_ADDENDS]; /* of pages that a running translation has looked up */
+	/* Of pages that a running translation has looked up; base and limit only in loops: see machine/jit/memory.c. */
+	u64 jit_addend[JIT_ADDENDS], jit_base[JIT_ADDENDS], jit_limit[JIT_ADDENDS];
 	jmp_buf unwind;
 	struct event exc;   /* for UNWIND_FAULT */
 	/* valid while an event is being delivered (double faults, IDT-vectoring information) */

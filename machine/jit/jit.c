@@ -143,7 +143,9 @@ static void link_code(struct jit *j, struct block *from, unsigned n, struct bloc
 {
 	struct translation *t = from->translation;
 
-	if (t->site[n] && to->translation)
+	if (t->site[n] && to == from && t->loop)
+		x_patch(t->site[n], t->loop);
+	else if (t->site[n] && to->translation)
 		x_patch(t->site[n], to->entry - j->rx + j->rw);
 }
 

@@ -73,14 +73,9 @@ static void resolve(struct tr *t)
 	x_lea(&t->a, 8, T1, T1, T2, 0, 0);
 }
 
-static u8 *lookup(struct tr *t, unsigned size, bool write)
+/* T2 = the TLB's entry for the bytes from T1 + lo on to T1 + last, which are on one page. Returns where to patch a miss. */
+static u8 *find_entry(struct asm_buf *a, s32 lo, s32 last, bool write)
 {
-	const struct plan *p = &t->plan[t->i];
-	s32 lo = p->leads ? p->lo : 0, last = (p->leads ? p->hi : (s32)size) - 1;
-	struct asm_buf *a = &t->a;
-	u8 *miss;
-
-	write |= p->leads && p->write;
 	if (last)
 		x_lea(a, 8, T0, T1, -1, 0, last);
 	else
@@ -95,10 +90,24 @@ static u8 *lookup(struct tr *t, unsigned size, bool write)
 	x_alu(a, X_OR, 8, T0, CPU(ctx));
 	x_alu(a, X_ADD, 8, T2, CPU(tlb));
 	x_alu(a, X_CMP, 8, T0, rm_mem(T2, write ? offsetof(struct tlb_fast, tag_w) : offsetof(struct tlb_fast, tag_r)));
-	miss = x_jcc(a, CC_X_NE);
+	return x_jcc(a, CC_X_NE);
+}
+
+/* T0 = the addend of entry T2, kept under a number, too. */
+static void keep_addend(struct asm_buf *a, unsigned n)
+{
+	x_load(a, 8, T0, rm_mem(T2, offsetof(struct tlb_fast, addend)));
+	x_store(a, 8, addend_of(n), T0);
+}
+
+static u8 *lookup(struct tr *t, unsigned size, bool write)
+{
+	const struct plan *p = &t->plan[t->i];
+	struct asm_buf *a = &t->a;
+	u8 *miss = find_entry(a, p->leads ? p->lo : 0, (p->leads ? p->hi : (s32)size) - 1, write || (p->leads && p->write));
+
 	if (p->leads) {
-		x_load(a, 8, T0, rm_mem(T2, offsetof(struct tlb_fast, addend)));
-		x_store(a, 8, addend_of(p->group), T0);
+		keep_addend(a, p->group);
 		x_alu(a, X_ADD, 8, T1, rm_reg(T0));
 	} else {
 		x_alu(a, X_ADD, 8, T1, rm_mem(T2, offsetof(struct tlb_fast, addend)));
@@ -106,10 +115,67 @@ static u8 *lookup(struct tr *t, unsigned size, bool write)
 	return miss;
 }
 
+/* --- loops: the page of the last time, from jit_base on; the access's first byte is below jit_limit in it --- */
+
+static struct rm base_of(unsigned site)
+{
+	return rm_mem(HCPU, (s32)(offsetof(struct cpu, jit_base) + 8 * site) - CPU_BIAS);
+}
+
+static struct rm limit_of(unsigned site)
+{
+	return rm_mem(HCPU, (s32)(offsetof(struct cpu, jit_limit) + 8 * site) - CPU_BIAS);
+}
+
+void mem_forget(struct tr *t)
+{
+	for (unsigned n = 0; n < t->sites; n++)
+		x_store_imm(&t->a, 8, limit_of(n), 0);
+}
+
+static void same_page(struct tr *t, unsigned size, bool write)
+{
+	struct plan *p = &t->plan[t->i];
+	unsigned site = (unsigned)p->site;
+	struct asm_buf *a = &t->a;
+	u8 *other;
+
+	if (!p->leads) {
+		p->lo = 0;
+		p->hi = (s16)size;
+		p->write = write;
+	}
+	x_lea(a, 8, T2, T1, -1, 0, p->lo);
+	x_alu(a, X_SUB, 8, T2, base_of(site));
+	x_alu(a, X_CMP, 8, T2, limit_of(site));
+	other = x_jcc(a, CC_X_AE);
+	cold_add(t, COLD_PAGE, other, a->p, 0);
+	cold_add(t, COLD_CALL, NULL, NULL, 0);
+	x_alu(a, X_ADD, 8, T1, addend_of(site));
+}
+
+void mem_page(struct tr *t, struct cold *x)
+{
+	const struct plan *p = &t->plan[x->op];
+	unsigned site = (unsigned)p->site;
+	struct asm_buf *a = &t->a;
+
+	x[1].from = find_entry(a, p->lo, p->hi - 1, p->write);
+	keep_addend(a, site);
+	x_lea(a, 8, T0, T1, -1, 0, p->lo);
+	x_alu_imm(a, X_AND, 8, rm_reg(T0), ~(s32)PAGE_OFFSET_MASK);
+	x_store(a, 8, base_of(site), T0);
+	x_store_imm(a, 8, limit_of(site), (s32)PAGE_SIZE - (p->hi - p->lo) + 1);
+	x_jmp_to(a, x->resume);
+}
+
 void mem_lookup(struct tr *t, unsigned size, bool write)
 {
 	if (t->plan[t->i].follows) {
 		resolve(t);
+	} else if (t->plan[t->i].site >= 0) {
+		flags_clobber(t);
+		same_page(t, size, write);
 	} else {
 		flags_clobber(t);
 		cold_add(t, COLD_CALL, lookup(t, size, write), NULL, 0);

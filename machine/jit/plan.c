@@ -311,6 +311,49 @@ static void find_groups(struct planner *p)
 	close_groups(p, t->b->insns);
 }
 
+static bool looks_up_once(const struct tr *t)
+{
+	switch (t->insn->mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+		return !(t->o->flags & OP_MEM);
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_LEAVE:
+		return true;
+	default:
+		return (t->o->flags & OP_MEM) && !(t->plan[t->i].emitter->effect & EFFECT_NO_ACCESS);
+	}
+}
+
+/*
+ * A block that branches to its own beginning: while nothing is called, what has been looked up stays true from one time
+ * to the next, so each access remembers its page.
+ */
+void plan_sites(struct tr *t)
+{
+	unsigned n = 0;
+
+	op_at(t, t->b->insns - 1u);
+	if (!(t->o->flags & OP_END) || t->insn->meta.category != ZYDIS_CATEGORY_COND_BR || t->o->imm != 0)
+		return;
+	for (unsigned i = 0; i < t->b->insns; i++)
+		if (!t->plan[i].emitter)
+			return;
+	for (unsigned i = 0; i < t->b->insns; i++)
+		if (t->plan[i].leads && t->plan[i].group >= n)
+			n = t->plan[i].group + 1u;
+	for (unsigned i = 0; i < t->b->insns; i++) {
+		struct plan *p = &t->plan[i];
+
+		op_at(t, i);
+		if (p->leads)
+			p->site = (s8)p->group;
+		else if (!p->follows && n < JIT_ADDENDS && looks_up_once(t))
+			p->site = (s8)n++;
+	}
+	t->sites = n;
+}
+
 void plan_groups(struct tr *t)
 {
 	static struct planner p;

@@ -53,7 +53,7 @@ struct translation {
 	const u8 *body;      /* executable address: after the charge */
 	u8 *site[2];         /* displacement of the jump for link n (writable alias), or NULL */
 	const u8 *stub[2];   /* where it goes while there is no link (writable alias) */
-	u8 *entry;           /* writable alias */
+	u8 *entry, *loop;    /* writable alias. loop: NULL, or where a branch to itself goes */
 	u32 rests;           /* how often handlers did the rest of the block */
 	bool grouped;        /* some accesses rely on the look-up of others */
 	op_fn *handler[];    /* of each op, and of the block's end */
@@ -109,6 +109,7 @@ enum cold_kind {
 	COLD_EXIT,       /* the same where the jump cannot be linked */
 	COLD_FAR,        /* link n leads to another page */
 	COLD_JUMP,       /* the jump cache knows nothing of RIP T0; if that is canonical RSP moves by `far`, then on there */
+	COLD_PAGE,       /* not the page of the last time: a look-up, then back. The next one is what to do on a miss */
 	COLD_OUT,        /* an event is due */
 	COLD_FLAGS,      /* cc_* in the translator's form, then back */
 };
@@ -137,6 +138,7 @@ struct plan {
 	bool leads, follows, write;
 	bool rest;   /* what follows relies on such a look-up: no coming back from C */
 	u8 group;
+	s8 site;     /* of a loop: remembers its page under this number; -1: does not */
 	s16 lo, hi;
 };
 
@@ -159,6 +161,7 @@ struct tr {
 	unsigned ncold;
 	struct vectors_at vec;
 	bool sse_checked, avx_checked;
+	unsigned sites;            /* the block is a loop in itself with so many accesses that remember their page */
 	/* from here on not cleared */
 	struct plan plan[BLOCK_MAX_OPS + 1];
 	struct cold cold[MAX_COLD];
@@ -218,6 +221,8 @@ void mem_operand(struct tr *t, unsigned size, bool write);
 void mem_address(struct tr *t, unsigned to); /* linear address of the explicit operand */
 void mem_lookup(struct tr *t, unsigned size, bool write); /* linear address in T1 */
 void mem_lookup_tail(struct tr *t, unsigned size, bool write); /* the same; misses leave for the handler */
+void mem_page(struct tr *t, struct cold *x); /* COLD_PAGE */
+void mem_forget(struct tr *t); /* no access remembers its page any more */
 void mem_segment(struct tr *t); /* adds the segment's base to T1 */
 bool mem_supported(const struct tr *t);
 
@@ -249,6 +254,7 @@ bool vector_may_refuse(const struct tr *t); /* for its alignment */
 
 /* plan.c: groups, and t->effect of what cannot fault because of them. */
 void plan_groups(struct tr *t);
+void plan_sites(struct tr *t);
 
 /* jit.c: called by thunks. */
 struct block *jit_follow(struct cpu *c, unsigned n);

@@ -86,6 +86,7 @@ static void plan_op(struct tr *t, bool decoded)
 	u8 *effect = &t->effect[t->i];
 
 	p->leads = p->follows = p->rest = false;
+	p->site = -1;
 	p->emitter = e && e->can(t) ? e : NULL;
 	*effect = EFFECT_SEEN;
 	if (!p->emitter)
@@ -101,6 +102,7 @@ static void make_plan(struct tr *t, const u8 *code, bool groups)
 		plan_op(t, decode_op(t, code, i));
 	if (groups)
 		plan_groups(t);
+	plan_sites(t);
 }
 
 static void find_needs(struct tr *t)
@@ -181,7 +183,7 @@ static void leave_for_rest(struct tr *t, const struct cold *x)
 }
 
 /* With five levels of paging more than 48 bits may be canonical: the handler knows. */
-static void cold_jump(struct tr *t, const struct cold *x)
+static void cold_jump(struct tr *t, struct cold *x)
 {
 	unsigned sp = (unsigned)jit_home[RSP];
 	struct asm_buf *a = &t->a;
@@ -200,7 +202,7 @@ static void cold_jump(struct tr *t, const struct cold *x)
 	x_jmp_to(a, t->j->thunk[THUNK_TAIL]);
 }
 
-static void emit_cold(struct tr *t, const struct cold *x)
+static void emit_cold(struct tr *t, struct cold *x)
 {
 	struct asm_buf *a = &t->a;
 	const struct jit *j = t->j;
@@ -222,6 +224,7 @@ static void emit_cold(struct tr *t, const struct cold *x)
 		handler_arguments(t, x->op);
 		x_call_to(a, j->thunk[x->kind == COLD_CALL ? THUNK_CALL : THUNK_CALL_FLAGS]);
 		vector_in(a, &x->after);
+		mem_forget(t);
 		x_jmp_to(a, x->resume);
 		break;
 	case COLD_TAIL:
@@ -241,6 +244,9 @@ static void emit_cold(struct tr *t, const struct cold *x)
 		break;
 	case COLD_JUMP:
 		cold_jump(t, x);
+		break;
+	case COLD_PAGE:
+		mem_page(t, x);
 		break;
 	case COLD_OUT:
 		x_alu_imm(a, X_ADD, 8, CPU(budget), (s32)t->b->cycles);
@@ -283,12 +289,26 @@ static struct block *decode_plainly(struct cpu *c, const struct block *b, const 
 	return &plain.b;
 }
 
+/* From elsewhere no page is remembered; from the block's end those of the last time are. */
+static void emit_loop_entry(struct tr *t, struct translation *made)
+{
+	u8 *body;
+
+	mem_forget(t);
+	body = x_jmp(&t->a);
+	made->loop = t->a.p;
+	emit_entry(t);
+	x_patch(body, t->a.p);
+}
+
 static void emit_block(struct tr *t, struct translation *made)
 {
 	struct block *b = t->b;
 
 	emit_entry(t);
 	made->body = jit_exec(t->j, t->a.p);
+	if (t->sites)
+		emit_loop_entry(t, made);
 	t->fl = (struct flags_at){ .mem = true };
 	for (unsigned i = 0; i < b->insns; i++)
 		emit_op(t, i);
