@@ -227,8 +227,8 @@ void mem_segment(struct tr *t); /* adds the segment's base to T1 */
 bool mem_supported(const struct tr *t);
 
 /*
- * How a mnemonic is translated: integer.c, shift.c, bits.c, system.c, branch.c, vector.c. `can` may refuse the operands, or because flags are wanted
- * that it cannot make (then effect has EFFECT_SEEN, too): the handler does it.
+ * How a mnemonic is translated: integer.c, shift.c, bits.c, system.c, branch.c, vector.c. `can` may refuse the operands:
+ * the handler does it. It is asked before it is known whether flags are wanted.
  */
 struct emitter {
 	ZydisMnemonic mnem;

@@ -226,8 +226,20 @@ static void make_jump(struct asm_buf *a)
 	enter_block(a);
 }
 
+/* A result of AND, OR, XOR or TEST, which translated code leaves behind most often, needs no C. */
 static void make_flags(struct asm_buf *a)
 {
+	u8 *other;
+
+	x_alu_imm(a, X_CMP, 4, CPU(cc_op), CC_LOGIC);
+	other = x_jcc(a, CC_X_NE);
+	x_load(a, 8, T0, CPU(cc_res));
+	x_test(a, 8, rm_reg(T0), T0);
+	x_u8(a, 0x9f); /* LAHF */
+	x_alu_imm(a, X_AND, 4, rm_reg(T0), (CC_SF | CC_ZF | CC_PF) << 8);
+	flags_store_ax(a);
+	x_u8(a, 0xc3);
+	x_patch(other, a->p);
 	spill(a);
 	cpu_argument(a);
 	x_alu_imm(a, X_SUB, 8, rm_reg(HSP), 8);

@@ -183,7 +183,7 @@ static void leave_for_rest(struct tr *t, const struct cold *x)
 }
 
 /* With five levels of paging more than 48 bits may be canonical: the handler knows. */
-static void cold_jump(struct tr *t, struct cold *x)
+static void cold_jump(struct tr *t, const struct cold *x)
 {
 	unsigned sp = (unsigned)jit_home[RSP];
 	struct asm_buf *a = &t->a;
