@@ -20,7 +20,7 @@ static void integer_mix(void)
 	static int16_t a[16][16], b[16][16];
 	uint32_t crc = 0xffffffff, seed = 1;
 
-	for (unsigned round = 0; round < 2500; round++) {
+	for (unsigned round = 0; round < 25000; round++) {
 		int32_t sum = 0;
 
 		for (unsigned i = 0; i < 16; i++)
