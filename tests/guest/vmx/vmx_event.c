@@ -72,11 +72,6 @@ static void wakes(void)
 	wakes_by("an injected #DB wakes from HLT", INFO(INTR_TYPE_HW_EXCEPTION, VEC_DB));
 	wakes_by("an injected #MC wakes from HLT", INFO(INTR_TYPE_HW_EXCEPTION, VEC_MC));
 	guest_at(g_nops);
-	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
-	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0));
-	expect_reason("a pending MTF exit in HLT", EXIT_MONITOR_TRAP_FLAG);
-	expect_field("a pending MTF exit in HLT", VMCS_GUEST_RIP, (uint64_t)g_nops);
-	guest_at(g_nops);
 	vmwrite(VMCS_GUEST_RFLAGS, IF_ON);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
 	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_EXTERNAL, 41));
@@ -567,6 +562,11 @@ static void trap_flag(void)
 	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0));
 	expect_reason("injected", EXIT_MONITOR_TRAP_FLAG);
 	expect_field("injected", VMCS_GUEST_RIP, (uint64_t)g_nops);
+	guest_at(g_nops);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	vmwrite(VMCS_ENTRY_INTR_INFO, INFO(INTR_TYPE_OTHER, 0));
+	expect_reason("injected in HLT", EXIT_MONITOR_TRAP_FLAG);
+	expect_field("injected in HLT", VMCS_GUEST_RIP, (uint64_t)g_nops);
 }
 
 /* --- pending debug exceptions --- */
