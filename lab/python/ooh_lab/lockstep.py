@@ -3,6 +3,7 @@
 
 The sides are the two engines of one machine, or two machines. Where their digests differ first, the runs
 are repeated with --max-cycles at the middle of the interval until it holds one instruction."""
+import filecmp
 import os
 import subprocess
 import tempfile
@@ -92,9 +93,9 @@ def points(every):
 
 
 def outputs_differ(a, b):
-    """Names of files that the two sides wrote differently."""
-    names = {p.name for r in (a, b) for p in r.dir.iterdir() if p.name not in ("stderr", "stats.json")}
-    return sorted(n for n in names if not ((a.dir / n).exists() and (b.dir / n).exists() and (a.dir / n).read_bytes() == (b.dir / n).read_bytes()))
+    """Names of files that the two sides wrote differently, snapshots included."""
+    names = {str(p.relative_to(r.dir)) for r in (a, b) for p in r.dir.rglob("*") if p.is_file() and p.name not in ("stderr", "stats.json")}
+    return sorted(n for n in names if not ((a.dir / n).exists() and (b.dir / n).exists() and filecmp.cmp(a.dir / n, b.dir / n, shallow=False)))
 
 
 def record_differences(a, b):
