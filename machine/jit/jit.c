@@ -17,6 +17,11 @@
 #define DATA_SIZE (48ull << 20)
 #define HOT_ROOM (24ull << 10) /* what one translation needs at most, of either part */
 #define COLD_ROOM (64ull << 10)
+/*
+ * Mapped behind the cache's end: MAX_COLD stubs of some 500 bytes (16 vector registers out and in, 8 pages forgotten, flags, a call)
+ * are more than COLD_ROOM, which no block met so far needs. Costs address space only.
+ */
+#define SLACK (256ull << 10)
 #define MAX_RESTS 256
 #define HOT 40 /* a translation costs as much as some hundred entries interpreted */
 
@@ -33,9 +38,9 @@ static bool map_code(struct jit *j)
 
 	if (fd < 0)
 		return false;
-	if (ftruncate(fd, (off_t)j->size) == 0) {
-		j->rw = map(fd, j->size, PROT_READ | PROT_WRITE);
-		j->rx = map(fd, j->size, PROT_READ | PROT_EXEC);
+	if (ftruncate(fd, (off_t)(j->size + SLACK)) == 0) {
+		j->rw = map(fd, j->size + SLACK, PROT_READ | PROT_WRITE);
+		j->rx = map(fd, j->size + SLACK, PROT_READ | PROT_EXEC);
 	}
 	close(fd);
 	return j->rw && j->rx;
